@@ -1,0 +1,406 @@
+"""Every table of bookloom: its name, columns, Arrow types, units, meaning and the step that writes it.
+
+This is the only place where a table is described. `data/README.md`, the data dictionary, is
+generated from it (`make dictionary`), the store refuses anything that differs from it, and a
+step's cache key counts just the tables that the step names.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+TOKEN_LIST = pa.list_(pa.string())
+SPLITS = "train, validation or test"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `volatile` ones (clock times, rates, run ids) stay outside the table's digest."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    unit: str = ""
+    nullable: bool = False
+    volatile: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. Where `by_book`, its digest is made of one digest a book, in key order."""
+
+    name: str
+    row: str
+    written_by: str
+    columns: tuple[Column, ...]
+    by_book: bool = False
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, every column with its meaning as metadata."""
+        return pa.schema(
+            pa.field(c.name, c.type, c.nullable, {"meaning": c.meaning, "unit": c.unit})
+            for c in self.columns
+        )
+
+
+BOOK_ID = Column("book_id", pa.string(), "the book, named for its title or file")
+SECTION_INDEX = Column("section_index", pa.int32(), "the section's place in its book, from 0")
+
+BOOKS = Table(
+    "books",
+    "a book",
+    "read",
+    (
+        BOOK_ID,
+        Column("title", pa.string(), "title as the source gives it"),
+        Column("author", pa.string(), "author, where known", nullable=True),
+        Column("year", pa.int32(), "year of publication, where known", "year", nullable=True),
+        Column("genre", pa.string(), "genre or other label, where known", nullable=True),
+        Column("language", pa.string(), "ISO 639-1 code, where known", nullable=True),
+        Column("source", pa.string(), "where the book came from, as the user named it"),
+        Column("licence", pa.string(), "terms of use, where known", nullable=True),
+        Column("encoding", pa.string(), "character encoding that the bytes were read in"),
+        Column("sha256", pa.string(), "SHA-256 of the source's bytes"),
+        Column(
+            "split", pa.string(), f"{SPLITS}, or by_section where too few books make a shelf"
+        ),
+        Column("num_characters", pa.int64(), "length of the text", "characters"),
+        Column("text", pa.string(), "the text that is learned from"),
+    ),
+    by_book=True,
+)
+
+SECTIONS = Table(
+    "sections",
+    "a chapter, scene or letter",
+    "read",
+    (
+        BOOK_ID,
+        SECTION_INDEX,
+        Column("heading", pa.string(), "the heading, as the book has it"),
+        Column("char_start", pa.int64(), "first character in the book's text", "characters"),
+        Column("char_end", pa.int64(), "one past the last character", "characters"),
+        Column("split", pa.string(), f"{SPLITS}: the book's own, unless that is by_section"),
+    ),
+    by_book=True,
+)
+
+REFUSALS = Table(
+    "refusals",
+    "an input that was refused",
+    "read",
+    (
+        Column("source", pa.string(), "the input, as the user named it"),
+        Column("step", pa.string(), "the step that refused it"),
+        Column("reason", pa.string(), "what is wrong with it"),
+        Column("remedy", pa.string(), "what its owner can do"),
+        Column("offset", pa.int64(), "where in the input, if anywhere", "bytes", nullable=True),
+    ),
+)
+
+PUNKT = Table(
+    "punkt",
+    "one thing that the sentence splitter learned from the training books",
+    "tokenise",
+    (
+        Column("language", pa.string(), "ISO 639-1 code, or und where unknown"),
+        Column(
+            "kind",
+            pa.string(),
+            "abbreviation, collocation, sentence_starter, orthographic_context, or sample "
+            "(what it was learned from: its SHA-256 and length)",
+        ),
+        Column("token", pa.string(), "the word type, or the sample's SHA-256"),
+        Column("second_token", pa.string(), "a collocation's second word", nullable=True),
+        Column(
+            "flags",
+            pa.int64(),
+            "Punkt's flags of an orthographic context; characters of a sample",
+            nullable=True,
+        ),
+    ),
+)
+
+SENTENCES = Table(
+    "sentences",
+    "a sentence",
+    "tokenise",
+    (
+        BOOK_ID,
+        SECTION_INDEX,
+        Column("sentence_index", pa.int32(), "the sentence's place in its book, from 0"),
+        Column("char_start", pa.int64(), "first character in the book's text", "characters"),
+        Column("char_end", pa.int64(), "one past the last character", "characters"),
+        Column("tokens", TOKEN_LIST, "its tokens, the book's own characters"),
+        Column(
+            "token_starts",
+            pa.list_(pa.int64()),
+            "first character of each token in the book's text",
+            "characters",
+        ),
+    ),
+    by_book=True,
+)
+
+VOCABULARY = Table(
+    "vocabulary",
+    "a token type",
+    "count",
+    (
+        Column("token_id", pa.int32(), "0 _nothing_, 1 _start_, 2 _end_, 3 _unknown_, then words"),
+        Column("token", pa.string(), "the token, folded to lower case if the setting says so"),
+        Column("count", pa.int64(), "how often it stands in the training text", "tokens"),
+        Column("num_books", pa.int32(), "training books that hold it", "books"),
+        Column("lower_case", pa.bool_(), "whether text is folded before it is looked up"),
+    ),
+)
+
+TOKEN_IDS = Table(
+    "token_ids",
+    "a section",
+    "encode",
+    (
+        BOOK_ID,
+        SECTION_INDEX,
+        Column("split", pa.string(), SPLITS),
+        Column(
+            "token_ids",
+            pa.list_(pa.int32()),
+            "its sentences, each closed by _end_; _start_ opens a book's part of a split",
+        ),
+    ),
+    by_book=True,
+)
+
+TRAINING_LOG = Table(
+    "training_log",
+    "a logged step",
+    "train",
+    (
+        Column("step", pa.int64(), "optimiser steps made", "steps"),
+        Column("tokens_seen", pa.int64(), "target tokens trained on so far", "tokens"),
+        Column("elapsed_seconds", pa.float64(), "since training began", "seconds", volatile=True),
+        Column("split", pa.string(), "train (mean since the last row) or validation (all of it)"),
+        Column("loss_nats_per_token", pa.float64(), "cross-entropy", "nats/token"),
+        Column("learning_rate", pa.float64(), "at this step"),
+        Column(
+            "gradient_norm",
+            pa.float64(),
+            "before clipping, mean since the last row; none for validation",
+            nullable=True,
+        ),
+        Column(
+            "tokens_per_second",
+            pa.float64(),
+            "speed since the last row",
+            "tokens/s",
+            nullable=True,
+            volatile=True,
+        ),
+    ),
+)
+
+PERPLEXITIES = Table(
+    "perplexities",
+    "a held-out book, or its held-out part",
+    "evaluate",
+    (
+        BOOK_ID,
+        Column("split", pa.string(), "validation or test"),
+        Column("nats", pa.float64(), "cross-entropy, one lane from a fresh state", "nats"),
+        Column("num_tokens", pa.int64(), "words and _end_s that it was summed over", "tokens"),
+        Column("num_unknown", pa.int64(), "those of them that are _unknown_", "tokens"),
+    ),
+    by_book=True,
+)
+
+RECOVERED = (
+    Column("num_sentences", pa.int64(), "sentences tried", "sentences"),
+    Column("num_sentences_right", pa.int64(), "recovered whole", "sentences"),
+    Column("num_words", pa.int64(), "words tried", "words"),
+    Column("num_words_right", pa.int64(), "recovered", "words"),
+)
+
+OPENINGS = Table(
+    "openings",
+    "a token that may be fed before a sentence's first word, tried on validation sentences",
+    "choose_opening",
+    (
+        Column("opening", pa.string(), "_start_ or _end_"),
+        Column("chosen", pa.bool_(), "whether the model is used with it: it recovers more words"),
+        *RECOVERED,
+    ),
+)
+
+EMBEDDINGS = Table(
+    "embeddings",
+    "a token's vector",
+    "train",
+    (
+        Column("token_id", pa.int32(), "row of the vocabulary"),
+        # The width is a setting, so that the declared type is a plain list; every row is as wide.
+        Column("vector", pa.list_(pa.float32()), "learned by the language model"),
+    ),
+)
+
+BAG_SENTENCES = Table(
+    "bag_sentences",
+    "a generated sentence",
+    "pick",
+    (
+        Column("bag_set_id", pa.string(), "the bag set, by its id or its line in the file"),
+        Column("rank", pa.int32(), "1 is the best"),
+        Column("tokens", TOKEN_LIST, "one word from each bag, in order"),
+        Column("sentence", pa.string(), "the tokens as a person would write them"),
+        Column("log_probability_nats", pa.float64(), "of the tokens and _end_", "nats"),
+        Column("score", pa.float64(), "log p(sentence) - discount x sum of log q(word)", "nats"),
+        Column("strategy", pa.string(), "greedy or beam"),
+        Column("proven_best", pa.bool_(), "whether no other sentence of the bags scores higher"),
+    ),
+)
+
+BAG_RECOVERY = Table(
+    "bag_recovery",
+    "a way of picking, tried on bags that each hide the true word of a held-out sentence",
+    "recover",
+    (
+        Column("strategy", pa.string(), "greedy or beam"),
+        Column("beam_width", pa.int32(), "hypotheses kept"),
+        Column("frequency_discount", pa.float64(), "the discount of common words"),
+        Column("bag_size", pa.int32(), "words in each bag"),
+        *RECOVERED,
+        Column("sets_per_second", pa.float64(), "speed", "bag sets/s", volatile=True),
+    ),
+)
+
+RECOVERY_EXAMPLES = Table(
+    "recovery_examples",
+    "a held-out sentence, its bags and what was picked from them",
+    "recover",
+    (
+        Column("bag_set_id", pa.string(), "the sentence's number among those drawn"),
+        Column("true_tokens", TOKEN_LIST, "what the author wrote"),
+        Column("picked_tokens", TOKEN_LIST, "what the beam picked"),
+        Column("bags", pa.list_(TOKEN_LIST), "the bags"),
+    ),
+)
+
+TEXT_FEATURES = Table(
+    "text_features",
+    "a text to be clustered",
+    "weigh",
+    (
+        Column("text_id", pa.int32(), "the text's row, from 0"),
+        BOOK_ID,
+        SECTION_INDEX,
+        Column("label", pa.string(), "the book's genre, where known", nullable=True),
+        Column("quotation", pa.string(), "its first words"),
+        Column("term_ids", pa.list_(pa.int32()), "terms that stand in it, ascending"),
+        Column("weights", pa.list_(pa.float32()), "their TF-IDF weights; the row has length 1"),
+    ),
+)
+
+TEXT_TERMS = Table(
+    "text_terms",
+    "a term that texts are weighed by",
+    "weigh",
+    (
+        Column("term_id", pa.int32(), "the term's column, from 0"),
+        Column("term", pa.string(), "the term"),
+        Column("inverse_document_frequency", pa.float64(), "ln((1+texts)/(1+texts with it)) + 1"),
+    ),
+)
+
+TEXT_CODES = Table(
+    "text_codes",
+    "a text's place",
+    "cluster",
+    (
+        Column("text_id", pa.int32(), "row of text_features"),
+        BOOK_ID,
+        SECTION_INDEX,
+        Column("code", pa.list_(pa.float32()), "the autoencoder's wide bottleneck"),
+        Column("map_x", pa.float32(), "the autoencoder's 2-d bottleneck, across"),
+        Column("map_y", pa.float32(), "the autoencoder's 2-d bottleneck, up"),
+        Column("cluster", pa.int32(), "the cluster, 0 being the largest"),
+        Column("membership", pa.float32(), "share of its cluster in the text, Student-t kernel"),
+        Column("reconstruction_error", pa.float32(), "squared error from the wide code"),
+    ),
+)
+
+CLUSTER_TERMS = Table(
+    "cluster_terms",
+    "a term that marks a cluster",
+    "cluster",
+    (
+        Column("cluster", pa.int32(), "the cluster"),
+        Column("rank", pa.int32(), "1 marks it most"),
+        Column("term", pa.string(), "the term"),
+        Column("weight", pa.float64(), "class-based TF-IDF"),
+    ),
+)
+
+CLUSTER_SCORES = Table(
+    "cluster_scores",
+    "a way of clustering, held against the labels",
+    "cluster",
+    (
+        Column("method", pa.string(), "what made the clusters"),
+        Column("num_texts", pa.int64(), "texts with a label", "texts"),
+        Column("num_clusters", pa.int32(), "clusters asked for", "clusters"),
+        Column("accuracy", pa.float64(), "share right under the best matching", nullable=True),
+        Column("nmi", pa.float64(), "normalised mutual information", nullable=True),
+        Column("ari", pa.float64(), "adjusted Rand index", nullable=True),
+    ),
+)
+
+METRICS = Table(
+    "metrics",
+    "a figure of the run",
+    "measure",
+    (
+        Column("metric", pa.string(), "its name"),
+        Column("value", pa.float64(), "its value; none where it has no meaning", nullable=True),
+        Column(
+            "clocked",
+            pa.float64(),
+            "the value of a figure that a clock took",
+            nullable=True,
+            volatile=True,
+        ),
+    ),
+)
+
+# Files that stand beside the tables.
+TRAINED_WEIGHTS_FILE = "trained_weights.safetensors"
+LANGUAGE_MODEL_FILE = "language_model.safetensors"
+TRAINING_CURVE_FILE = "training_curve.png"
+MAP_PICTURE_FILE = "map.png"
+MAP_PAGE_FILE = "map.html"
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        BOOKS,
+        SECTIONS,
+        REFUSALS,
+        PUNKT,
+        SENTENCES,
+        VOCABULARY,
+        TOKEN_IDS,
+        TRAINING_LOG,
+        EMBEDDINGS,
+        OPENINGS,
+        PERPLEXITIES,
+        BAG_SENTENCES,
+        BAG_RECOVERY,
+        RECOVERY_EXAMPLES,
+        TEXT_FEATURES,
+        TEXT_TERMS,
+        TEXT_CODES,
+        CLUSTER_TERMS,
+        CLUSTER_SCORES,
+        METRICS,
+    )
+}

@@ -1,0 +1,217 @@
+"""The store: a folder or an object store that holds tables as Parquet, and small files beside them.
+
+Whatever is published appears whole or not at all: it is written to a temporary name, flushed to
+the disk, then renamed. (An object store publishes an object whole when it is closed.)
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.digest import TableDigest
+from data.errors import UserMistake
+from data.schemas import Table
+
+ROW_GROUP_BYTES = 16 * 2**20
+LINEAGE_KEY = b"bookloom.lineage"
+
+
+class Store:
+    """Tables and small files under one root: a path, or any URL that fsspec knows.
+
+    Names are relative to the root, parted by `/`.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._files, self.root = fsspec.core.url_to_fs(root)
+        self._is_local = "file" in self._files.protocol
+
+    def path(self, name: str) -> str:
+        """Where a name stands: an absolute path or a URL."""
+        return str(self._files.unstrip_protocol(self._full(name))).removeprefix("file://")
+
+    def exists(self, name: str) -> bool:
+        """Whether something of this name was published."""
+        return bool(self._files.exists(self._full(name)))
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what stands in a folder, sorted; none if there is no such folder."""
+        if not self._files.isdir(self._full(folder)):
+            return []
+        found = self._files.ls(self._full(folder), detail=False)
+        return sorted(f"{folder}/{str(path).rstrip('/').rsplit('/', 1)[-1]}" for path in found)
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Publish a small file."""
+        with self._publish(name) as file:
+            file.write(content)
+
+    def read_bytes(self, name: str) -> bytes:
+        """The content of a small file.
+
+        Raises:
+            FileNotFoundError: nothing of this name was published.
+        """
+        return bytes(self._files.cat_file(self._full(name)))
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Publish a JSON object."""
+        self.write_bytes(name, json.dumps(value, indent=1, ensure_ascii=False).encode())
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON object.
+
+        Raises:
+            UserMistake: the file is damaged.
+            FileNotFoundError: nothing of this name was published.
+        """
+        try:
+            value = json.loads(self.read_bytes(name))
+        except ValueError as error:
+            raise _damaged(self.path(name), error) from error
+        if not isinstance(value, dict):
+            raise _damaged(self.path(name), "it holds no JSON object")
+        return value
+
+    @contextmanager
+    def table_writer(
+        self, name: str, table: Table, lineage: Mapping[str, Any]
+    ) -> Iterator["TableWriter"]:
+        """Write a table row group by row group; it is published when the block ends well."""
+        with (
+            self._publish(name) as file,
+            pq.ParquetWriter(
+                file, table.schema, compression="zstd", write_page_checksum=True
+            ) as parquet,
+        ):
+            writer = TableWriter(table, parquet)
+            yield writer
+            writer.flush()
+            content = {**lineage, "table": table.name, "digest": writer.digest}
+            parquet.add_key_value_metadata({LINEAGE_KEY.decode(): json.dumps(content)})
+
+    def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """A whole table, or some of its columns.
+
+        Raises:
+            UserMistake: the file is damaged.
+            FileNotFoundError: there is no such table.
+        """
+        with self._open_parquet(name) as parquet:
+            return parquet.read(columns)
+
+    def row_groups(self, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """A table, one row group at a time. Raises as `read_table` does."""
+        with self._open_parquet(name) as parquet:
+            for index in range(parquet.num_row_groups):
+                yield parquet.read_row_group(index, columns)
+
+    def lineage(self, name: str) -> dict[str, Any]:
+        """What a table's file says of where it came from. Raises as `read_table` does."""
+        with self._open_parquet(name) as parquet:
+            metadata = parquet.schema_arrow.metadata or {}
+            metadata = {**metadata, **(parquet.metadata.metadata or {})}
+        if LINEAGE_KEY not in metadata:
+            raise _damaged(self.path(name), "it carries no lineage of bookloom")
+        content: dict[str, Any] = json.loads(metadata[LINEAGE_KEY])
+        return content
+
+    def _full(self, name: str) -> str:
+        return f"{self.root}/{name}" if name else str(self.root)
+
+    @contextmanager
+    def _open_parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+        with self._files.open(self._full(name), "rb") as file:
+            try:
+                yield pq.ParquetFile(file, page_checksum_verification=True)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise _damaged(self.path(name), error) from error
+
+    @contextmanager
+    def _publish(self, name: str) -> Iterator[IO[bytes]]:
+        final = self._full(name)
+        if not self._is_local:
+            with self._files.open(final, "wb") as file:
+                yield file
+            return
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        temporary = f"{final}.{uuid.uuid4().hex}.tmp"
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, final)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.remove(temporary)
+            raise
+        _sync_folder(os.path.dirname(final))
+
+
+class TableWriter:
+    """Takes a table's rows, checks them against its schema, digests and writes them."""
+
+    def __init__(self, table: Table, parquet: pq.ParquetWriter) -> None:
+        self._schema = table.schema
+        self._parquet = parquet
+        self._digest = TableDigest(table)
+        self._waiting: list[pa.Table] = []
+        self._waiting_bytes = 0
+        self.num_rows = 0
+
+    @property
+    def digest(self) -> str:
+        """The digest of the rows written so far."""
+        return self._digest.hexdigest()
+
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Add rows, given as equally long columns (lists, or NumPy or Arrow arrays).
+
+        Raises:
+            ValueError: a column is missing or unknown, or has a null where none may be.
+        """
+        unknown = set(columns) - set(self._schema.names)
+        if unknown:
+            raise ValueError(f"columns {sorted(unknown)} are not declared in data/schemas.py")
+        self.write_table(pa.Table.from_pydict(dict(columns), schema=self._schema))
+
+    def write_table(self, rows: pa.Table) -> None:
+        """Add rows of an Arrow table that has this schema. Raises as `write` does."""
+        rows = rows.select(self._schema.names).cast(self._schema)
+        for field in self._schema:
+            if not field.nullable and rows.column(field.name).null_count:
+                raise ValueError(f"column {field.name} holds a null; data/schemas.py allows none")
+        self._digest.update(rows)
+        self.num_rows += rows.num_rows
+        self._waiting.append(rows)
+        self._waiting_bytes += rows.nbytes
+        if self._waiting_bytes >= ROW_GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits as one row group."""
+        if self._waiting:
+            rows = pa.concat_tables(self._waiting)
+            self._parquet.write_table(rows, row_group_size=max(1, rows.num_rows))
+        self._waiting, self._waiting_bytes = [], 0
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a rename in this folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _damaged(path: str, cause: object) -> UserMistake:
+    return UserMistake(f"{path} is damaged: {cause}.", "Delete it and run again: it is made anew.")

@@ -1,0 +1,117 @@
+"""One self-contained bundle of a language model: weights, vocabulary and settings in one value.
+
+As bytes it is a safetensors file whose metadata carries everything that is not a tensor, under a
+single key (safetensors does not promise the order of several). Nothing in it is ever unpickled.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from models.bag_decoding import PickedSentence, decode
+from models.batching import END, SPECIAL_TOKENS
+from models.language_model import Architecture, LanguageModel
+from models.vocabulary import Vocabulary
+
+METADATA_KEY = "bookloom"
+HEADER_LENGTH_BYTES = 8  # a safetensors file opens with its JSON header's length, little-endian
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A language model and all that is needed to use it.
+
+    `opening` is the token fed before a sentence that has no text before it; `language` is what
+    the sentence splitter learned, in plain values.
+    """
+
+    model: LanguageModel
+    vocabulary: Vocabulary
+    opening: str
+    language: dict[str, Any]
+
+    @property
+    def opening_id(self) -> int:
+        """The id of the opening token."""
+        return SPECIAL_TOKENS.index(self.opening)
+
+    def pick(
+        self,
+        bag_sets: Sequence[Sequence[Sequence[int]]],
+        *,
+        frequency_discount: float,
+        beam_width: int,
+        num_sentences: int = 1,
+    ) -> Iterator[list[PickedSentence]]:
+        """The best sentences of each bag set, in order; see `models.bag_decoding.decode`."""
+        return decode(
+            bag_sets,
+            self.model.step,
+            self.model.initial_state(1),
+            self.opening_id,
+            END,
+            log_frequency_V=torch.from_numpy(self.vocabulary.log_frequency()),
+            frequency_discount=frequency_discount,
+            beam_width=beam_width,
+            num_sentences=num_sentences,
+        )
+
+    def to_bytes(self) -> bytes:
+        """The bundle as a safetensors file; the same bundle gives the same bytes."""
+        return save(self._tensors(), {METADATA_KEY: self._metadata()})
+
+    def digest(self) -> str:
+        """SHA-256 over every tensor's name, type, shape and values, and the rest."""
+        total = hashlib.sha256(self._metadata().encode())
+        for name, tensor in sorted(self._tensors().items()):
+            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            total.update(tensor.contiguous().numpy().tobytes())
+        return total.hexdigest()
+
+    @staticmethod
+    def from_bytes(content: bytes) -> "Bundle":
+        """The bundle in a safetensors file, ready to use.
+
+        Raises:
+            ValueError: these are not the bytes of a bundle.
+        """
+        try:
+            length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
+            header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
+            metadata = json.loads(header["__metadata__"][METADATA_KEY])
+            tensors = load(content)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"this is no bundle of bookloom: {error}") from error
+        architecture = metadata["architecture"]
+        architecture["cutoffs"] = tuple(architecture["cutoffs"])
+        # Random weights are about to be replaced; the caller's random state stays as it was.
+        with torch.random.fork_rng(devices=[]):
+            model = LanguageModel(Architecture(**architecture))
+        model.load_state_dict(tensors)
+        vocabulary = Vocabulary(
+            tuple(metadata["tokens"]), tuple(metadata["counts"]), metadata["lower_case"]
+        )
+        return Bundle(model.eval(), vocabulary, metadata["opening"], metadata["language"])
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return dict(self.model.state_dict())
+
+    def _metadata(self) -> str:
+        return json.dumps(
+            {
+                "architecture": self.model.architecture.as_json(),
+                "tokens": self.vocabulary.tokens,
+                "counts": self.vocabulary.counts,
+                "lower_case": self.vocabulary.lower_case,
+                "opening": self.opening,
+                "language": self.language,
+            },
+            sort_keys=True,
+            ensure_ascii=False,
+        )

@@ -1,0 +1,186 @@
+"""Clusters of texts, how well they fit known labels, and which words mark them.
+
+Shapes: N texts, V terms, C code width, K clusters, L labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+from sklearn.cluster import KMeans
+from sklearn.decomposition import TruncatedSVD
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+_KMEANS_STARTS = 10
+
+
+@dataclass(frozen=True)
+class ClusterScores:
+    """How well clusters agree with labels; 1 is perfect agreement in all three.
+
+    accuracy: share of texts in the cluster that is matched with their label.
+    nmi: mutual information over the arithmetic mean of the entropies; 0 is independence.
+    ari: agreement on pairs of texts, corrected for chance; 0 is chance.
+    """
+
+    accuracy: float
+    nmi: float
+    ari: float
+
+
+@dataclass(frozen=True)
+class ClusterTerm:
+    """A term that marks a cluster. rank starts at 0; weight is in nats, above 0."""
+
+    cluster: int
+    rank: int
+    term: str
+    weight: float
+
+
+def kmeans(
+    codes_NC: npt.NDArray[np.float32] | csr_matrix, num_clusters: int, seed: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Cluster by k-means, the best of ten k-means++ starts.
+
+    Cluster 0 is the largest; of two of one size, the one with the earliest text comes first. So
+    equal groupings have equal numbers, whatever the seed.
+
+    Returns:
+        cluster_N: int32, each text's cluster.
+        membership_N: float32 in (0, 1], the chosen cluster's share of the text under a Student-t
+            kernel with one degree of freedom: Xie, Girshick and Farhadi, "Unsupervised deep
+            embedding for clustering analysis" (2016), equation 1.
+
+    Raises:
+        ValueError: if there are fewer texts than clusters, or no cluster is asked for.
+    """
+    num_texts = codes_NC.shape[0]
+    if not 1 <= num_clusters <= num_texts:
+        raise ValueError(f"{num_texts} texts can't be parted into {num_clusters} clusters")
+    # Sums split among threads come in another order, and so in other bits, from run to run.
+    with threadpool_limits(limits=1):
+        model = KMeans(num_clusters, n_init=_KMEANS_STARTS, random_state=seed).fit(codes_NC)
+        squared_distance_NK = np.square(model.transform(codes_NC), dtype=np.float64)
+    kernel_NK = 1 / (1 + squared_distance_NK)
+    membership_N = kernel_NK[np.arange(num_texts), model.labels_] / kernel_NK.sum(axis=1)
+    return _canonical(model.labels_), membership_N.astype(np.float32)
+
+
+def _canonical(cluster_N: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    _, first_K, inverse_N, size_K = np.unique(
+        cluster_N, return_index=True, return_inverse=True, return_counts=True
+    )
+    number_K = np.empty(len(size_K), dtype=np.int32)
+    number_K[np.lexsort((first_K, -size_K))] = np.arange(len(size_K))
+    return number_K[inverse_N]
+
+
+def tfidf_kmeans(features_NV: csr_matrix, num_clusters: int, seed: int) -> npt.NDArray[np.int32]:
+    """Cluster the TF-IDF rows themselves: the first baseline. Numbers and errors as in kmeans."""
+    return kmeans(features_NV, num_clusters, seed)[0]
+
+
+def lsa_kmeans(
+    features_NV: csr_matrix, num_clusters: int, seed: int, *, num_dimensions: int = 50
+) -> npt.NDArray[np.int32]:
+    """Cluster latent semantic analysis scaled to length 1: the second baseline.
+
+    Deerwester et al., "Indexing by latent semantic analysis" (1990). There are fewer dimensions
+    where there are fewer texts or terms. Numbers and errors as in kmeans.
+    """
+    num_dimensions = min(num_dimensions, *features_NV.shape)
+    with threadpool_limits(limits=1):
+        svd = TruncatedSVD(num_dimensions, random_state=seed)
+        codes_NC = normalize(svd.fit_transform(features_NV))
+    return kmeans(codes_NC, num_clusters, seed)[0]
+
+
+def best_matching_accuracy(
+    cluster_N: npt.NDArray[np.int32], labels: Sequence[str] | npt.NDArray[np.int32]
+) -> float:
+    """Share of texts in the cluster matched with their label, under the best one-to-one matching.
+
+    Found by the Hungarian method (Kuhn 1955). With more clusters than labels, or fewer, those
+    left over are matched with nothing and their texts count as wrong.
+
+    Raises:
+        ValueError: if there is no text, or clusters and labels differ in number.
+    """
+    if not len(labels) or len(cluster_N) != len(labels):
+        raise ValueError(f"{len(cluster_N)} clustered texts can't be held to {len(labels)} labels")
+    counts_LK = contingency_matrix(labels, cluster_N)
+    matched_L, matched_K = linear_sum_assignment(counts_LK, maximize=True)
+    return float(counts_LK[matched_L, matched_K].sum() / len(labels))
+
+
+def score_clusters(
+    cluster_N: npt.NDArray[np.int32], labels: Sequence[str] | npt.NDArray[np.int32]
+) -> ClusterScores:
+    """Hold clusters against known labels.
+
+    Normalised mutual information and the adjusted Rand index as in Vinh, Epps and Bailey,
+    "Information theoretic measures for clusterings comparison" (2010), and Hubert and Arabie,
+    "Comparing partitions" (1985).
+
+    Raises:
+        ValueError: if there is no text, or clusters and labels differ in number.
+    """
+    return ClusterScores(
+        accuracy=best_matching_accuracy(cluster_N, labels),
+        nmi=float(normalized_mutual_info_score(labels, cluster_N)),
+        ari=float(adjusted_rand_score(labels, cluster_N)),
+    )
+
+
+def cluster_terms(
+    weights_NV: csr_matrix,
+    cluster_N: npt.NDArray[np.int32],
+    terms: Sequence[str],
+    top_n: int,
+) -> list[ClusterTerm]:
+    """The terms that mark each cluster, by class-based TF-IDF.
+
+    The texts of a cluster are one long text; a term weighs its share of that text times
+    ln(1 + A / f), with f the term's weight in all clusters and A the mean weight of a cluster:
+    Grootendorst, "BERTopic: neural topic modeling with a class-based TF-IDF procedure" (2022),
+    equation 2, with shares for counts so that the size of a cluster doesn't matter.
+
+    Args:
+        weights_NV: counts or TF-IDF, not negative.
+        cluster_N: each text's cluster, from 0.
+        terms: the V terms.
+        top_n: so many a cluster, fewer where fewer occur in it; of equal weight, the earlier term
+            comes first.
+
+    Raises:
+        ValueError: if shapes disagree or top_n is below 1.
+    """
+    num_texts, num_terms = weights_NV.shape
+    if (num_texts, num_terms) != (len(cluster_N), len(terms)):
+        raise ValueError(
+            f"weights of {num_texts} texts and {num_terms} terms don't fit {len(cluster_N)} "
+            f"clustered texts and {len(terms)} terms"
+        )
+    if top_n < 1:
+        raise ValueError(f"top_n is {top_n}; ask for at least 1 term a cluster")
+    num_clusters = int(cluster_N.max()) + 1
+    texts_of_cluster_KN = csr_matrix(
+        (np.ones(num_texts), (cluster_N, np.arange(num_texts))), shape=(num_clusters, num_texts)
+    )
+    weight_KV = (texts_of_cluster_KN @ weights_NV).toarray()
+    share_KV = weight_KV / np.maximum(weight_KV.sum(axis=1, keepdims=True), 1e-12)
+    rarity_V = np.log1p(weight_KV.sum() / num_clusters / np.maximum(weight_KV.sum(axis=0), 1e-12))
+    mark_KV = share_KV * rarity_V
+    return [
+        ClusterTerm(cluster, rank, terms[term], float(mark_V[term]))
+        for cluster, mark_V in enumerate(mark_KV)
+        for rank, term in enumerate(np.argsort(-mark_V, kind="stable")[:top_n])
+        if mark_V[term] > 0
+    ]

@@ -1,0 +1,109 @@
+"""The vocabulary: which tokens have an id of their own, and how frequent each is.
+
+Shapes: V token types.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.batching import END, SPECIAL_TOKENS, UNKNOWN
+
+UNKNOWN_SPELLINGS = frozenset(["<unk>", *SPECIAL_TOKENS])  # never words, even where a book has them
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token types by id: the four special ones, then words by falling frequency.
+
+    `counts` are those of the training text; a token without an id counts for `_unknown_`.
+    """
+
+    tokens: tuple[str, ...]
+    counts: tuple[int, ...]
+    lower_case: bool
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @staticmethod
+    def from_columns(columns: Mapping[str, Sequence[Any]]) -> "Vocabulary":
+        """The vocabulary in the columns of its table."""
+        return Vocabulary(
+            tuple(columns["token"]), tuple(columns["count"]), bool(columns["lower_case"][0])
+        )
+
+    @cached_property
+    def id_of(self) -> Mapping[str, int]:
+        """Ids by token, as the vocabulary spells it."""
+        return {token: index for index, token in enumerate(self.tokens)}
+
+    def fold(self, token: str) -> str:
+        """A token as the vocabulary spells it."""
+        return token.lower() if self.lower_case else token
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Ids of tokens; `_unknown_` for those without one."""
+        ids = self.id_of
+        return [
+            UNKNOWN if (folded := self.fold(token)) in UNKNOWN_SPELLINGS
+            else ids.get(folded, UNKNOWN)
+            for token in tokens
+        ]  # fmt: skip
+
+    def log_frequency(self) -> npt.NDArray[np.float64]:
+        """log q_V: q = (count + 1) / (total + types) over training words.
+
+        `_end_` and the ids below it are no words: theirs is 0.
+        """
+        counts = np.asarray(self.counts, dtype=np.float64)
+        words = counts[END + 1 :]
+        log_q = np.zeros(len(counts))
+        log_q[END + 1 :] = np.log((words + 1.0) / (words.sum() + len(words)))
+        return log_q
+
+    def word_frequency(self) -> npt.NDArray[np.float64]:
+        """Shares_V of the known words in the training text; 0 for the four special tokens."""
+        counts = np.asarray(self.counts, dtype=np.float64)
+        counts[: UNKNOWN + 1] = 0.0
+        shares: npt.NDArray[np.float64] = counts / counts.sum()
+        return shares
+
+
+def build_vocabulary(
+    counts: Mapping[str, int],
+    *,
+    num_sentences: int,
+    num_runs: int,
+    minimum_count: int,
+    maximum_types: int | None,
+    lower_case: bool,
+) -> Vocabulary:
+    """A vocabulary from the counts of folded tokens.
+
+    Args:
+        counts: how often each token stands in the training text.
+        num_sentences: how many `_end_` there are.
+        num_runs: how many `_start_` there are.
+        minimum_count: rarer tokens have no id.
+        maximum_types: only so many words have one, the most frequent; ties go by spelling.
+
+    Raises:
+        ValueError: no word is left.
+    """
+    known = sorted(
+        (t for t, n in counts.items() if n >= minimum_count and t not in UNKNOWN_SPELLINGS),
+        key=lambda token: (-counts[token], token),
+    )[:maximum_types]
+    if not known:
+        raise ValueError(f"no word stands {minimum_count} times or more in the training text")
+    num_unknown = sum(counts.values()) - sum(counts[token] for token in known)
+    return Vocabulary(
+        (*SPECIAL_TOKENS, *known),
+        (0, num_runs, num_sentences, num_unknown, *(counts[token] for token in known)),
+        lower_case,
+    )

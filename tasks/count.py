@@ -1,0 +1,84 @@
+"""Count: sentences, sections -> vocabulary.
+
+in    the sentences of the training sections
+does  counts token types
+out   the vocabulary: four special tokens, then words by falling frequency
+"""
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.errors import UserMistake
+from data.schemas import SECTIONS, SENTENCES, VOCABULARY
+from models.batching import SPECIAL_TOKENS
+from models.vocabulary import Vocabulary, build_vocabulary
+from tasks.seams.settings import Settings
+from tasks.seams.step_cache import StepRun, step
+
+
+class CountSettings(Settings):
+    """What becomes a token type."""
+
+    lower_case: bool = True
+    """Fold tokens to lower case."""
+    minimum_count: int = 2
+    """Rarer tokens are `_unknown_`."""
+    maximum_types: int | None = None
+    """Keep only so many types, the most frequent."""
+
+
+@step(reads=(SECTIONS, SENTENCES), writes=(VOCABULARY,))
+def count(run: StepRun, settings: CountSettings) -> None:
+    """Count the training text's tokens and write the vocabulary."""
+    sections = run.read(SECTIONS, ["book_id", "section_index", "split"])
+    training = sections.filter(pc.equal(sections["split"], "train")).drop_columns("split")
+    counts: Counter[str] = Counter()
+    books_with: Counter[str] = Counter()
+    num_sentences = 0
+    last_book, seen_in_book = None, set[str]()
+    for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "tokens"]):
+        for book_id, tokens in training_tokens(rows, training):
+            if book_id != last_book:
+                books_with.update(seen_in_book)
+                last_book, seen_in_book = book_id, set()
+            folded = [token.lower() for token in tokens] if settings.lower_case else tokens
+            counts.update(folded)
+            seen_in_book.update(folded)
+            num_sentences += 1
+    books_with.update(seen_in_book)
+    num_runs = len(pc.unique(training["book_id"]))
+    try:
+        vocabulary = build_vocabulary(
+            counts,
+            num_sentences=num_sentences,
+            num_runs=num_runs,
+            minimum_count=settings.minimum_count,
+            maximum_types=settings.maximum_types,
+            lower_case=settings.lower_case,
+        )
+    except ValueError as error:
+        raise UserMistake(
+            f"The books make no vocabulary: {error}.", "Add text, or lower minimum_count."
+        ) from error
+    run.write(VOCABULARY, _columns(vocabulary, books_with, num_runs))
+
+
+def training_tokens(rows: pa.Table, training: pa.Table) -> list[tuple[str, list[str]]]:
+    """(book_id, tokens) of those sentences that stand in training sections, in order."""
+    keys = set(zip(*(training[name].to_pylist() for name in training.column_names), strict=True))
+    columns = (rows[name].to_pylist() for name in ("book_id", "section_index", "tokens"))
+    return [(book, tokens) for book, index, tokens in zip(*columns, strict=True) if (book, index) in keys]
+
+
+def _columns(vocabulary: Vocabulary, books_with: Counter[str], num_runs: int) -> dict[str, object]:
+    special = len(SPECIAL_TOKENS)
+    num_books = [0] + [num_runs] * (special - 1)
+    return {
+        "token_id": range(len(vocabulary)),
+        "token": vocabulary.tokens,
+        "count": vocabulary.counts,
+        "lower_case": [vocabulary.lower_case] * len(vocabulary),
+        "num_books": num_books + [books_with[token] for token in vocabulary.tokens[special:]],
+    }

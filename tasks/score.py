@@ -1,0 +1,49 @@
+"""Score: a text -> nats for each of its tokens, by a language model.
+
+The text is cut as books are; the state starts afresh and flows on over its sentences.
+"""
+
+from typing import Any
+
+import torch
+
+from data.errors import UserMistake
+from models.batching import END
+from models.bundle import Bundle
+from tasks.seams.tokeniser import PunktModel, SentenceSplitter, word_spans
+from tasks.seams.tracking import read_bundle
+
+
+def score(tracking_uri: str, model_uri: str | None, text: str) -> dict[str, Any]:
+    """`score_text` by a registered model, whose URI is given as `model`: `bookloom score`."""
+    uri, content = read_bundle(tracking_uri, model_uri)
+    return {"model": uri, **score_text(Bundle.from_bytes(content), text)}
+
+
+def score_text(bundle: Bundle, text: str) -> dict[str, Any]:
+    """`tokens`, each with its log-probability in `nats` (at most 0), and `total_nats`.
+
+    Every sentence's `_end_` is included. A token outside the vocabulary is scored, and shown, as
+    `_unknown_`.
+
+    Raises:
+        UserMistake: the text holds no token.
+    """
+    language = max(bundle.language.values(), key=lambda model: len(model["orthographic_contexts"]))
+    splitter = SentenceSplitter(PunktModel.from_json(language))
+    ids: list[int] = []
+    for start, end in splitter.spans(text, 0, len(text)):
+        sentence = text[start:end]
+        ids += bundle.vocabulary.encode(sentence[a:b] for a, b in word_spans(sentence))
+        ids.append(END)
+    if not ids:
+        raise UserMistake(f"The text {text!r} holds no word.", "Pass --text with a sentence.")
+    state = bundle.model.initial_state(1)
+    previous, tokens = bundle.opening_id, []
+    for token_id in ids:
+        log_prob_11, state = bundle.model.step(
+            torch.tensor([previous]), state, torch.tensor([[token_id]])
+        )
+        tokens.append({"token": bundle.vocabulary.tokens[token_id], "nats": float(log_prob_11)})
+        previous = token_id
+    return {"tokens": tokens, "total_nats": sum(token["nats"] for token in tokens)}

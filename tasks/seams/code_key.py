@@ -1,0 +1,153 @@
+"""Which code a step's result depends on: a digest for every definition that the step reaches.
+
+Starting from the step's function, names are followed through the syntax tree: functions, classes
+and constants of its own module, and what it imports from this project's other modules. Comments,
+docstrings and layout do not count, and neither does plumbing, which moves values without making
+them.
+"""
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+PROJECT = ("flows", "tasks", "models", "data")
+# A change here moves no value of any table; what the store means by a table is STORE_FORMAT's job.
+PLUMBING = frozenset(
+    ["data.digest", "data.errors", "data.store", "tasks.seams.report", "tasks.seams.step_cache"]
+    + ["tasks.seams.settings", "tasks.seams.tracking"]
+)
+
+
+def code_digests(module: str, name: str) -> dict[str, str]:
+    """Digests of all definitions that `module.name` reaches, by `module.name`, itself included.
+
+    Raises:
+        KeyError: the module does not define the name.
+    """
+    if name not in _module(module).definitions:
+        raise KeyError(f"{module} does not define {name}")
+    found: dict[str, str] = {}
+    waiting = [(module, name)]
+    while waiting:
+        module, name = waiting.pop()
+        if f"{module}.{name}" in found or module in PLUMBING:
+            continue
+        source = _module(module)
+        nodes = source.definitions.get(name)
+        if nodes is None:
+            if name in source.imports:  # re-exported from elsewhere
+                waiting += _resolve(source, [name])
+            continue
+        dump = "\n".join(ast.dump(node) for node in nodes)
+        found[f"{module}.{name}"] = hashlib.sha256(dump.encode()).hexdigest()
+        for node in nodes:
+            for chain in _names_in(node):
+                waiting += _resolve(source, chain)
+    return found
+
+
+class _Module:
+    """A parsed module: its top-level definitions and what its imports bind."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        self.imports: dict[str, tuple[str, str | None]] = {}  # bound name -> (module, attribute)
+        self._collect(_without_docstrings(ast.parse(text)).body)
+
+    def _collect(self, body: list[ast.stmt]) -> None:
+        for node in body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self.definitions.setdefault(node.name, []).append(node)
+            elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                for target in targets:
+                    for leaf in ast.walk(target):
+                        if isinstance(leaf, ast.Name):
+                            self.definitions.setdefault(leaf.id, []).append(node)
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    bound = alias.asname or alias.name.split(".")[0]
+                    self.imports[bound] = (alias.name if alias.asname else bound, None)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    self.imports[alias.asname or alias.name] = (node.module, alias.name)
+            elif isinstance(node, ast.If | ast.Try | ast.With):
+                for field in ("body", "orelse", "finalbody"):
+                    self._collect(getattr(node, field, []))
+
+
+def _resolve(source: _Module, chain: list[str]) -> list[tuple[str, str]]:
+    """Definitions that a dotted name may mean: in this module, or in one of the project's."""
+    head, *rest = chain
+    if head in source.definitions:
+        return [(source.name, head)]
+    if head not in source.imports:
+        return []
+    module, attribute = source.imports[head]
+    if module.split(".")[0] not in PROJECT:
+        return []
+    path = ([attribute] if attribute else []) + rest
+    while path and _is_module(f"{module}.{path[0]}"):
+        module = f"{module}.{path.pop(0)}"
+    if path:
+        return [(module, path[0])]
+    # The module itself is handed about: all of it counts.
+    return [] if module in PLUMBING else [(module, name) for name in _module(module).definitions]
+
+
+def _names_in(node: ast.AST) -> Iterator[list[str]]:
+    """Every name that is read, with the attributes that follow it: `a.b.c` as [a, b, c]."""
+    if isinstance(node, ast.Attribute):
+        chain = [node.attr]
+        inner: ast.expr = node.value
+        while isinstance(inner, ast.Attribute):
+            chain.insert(0, inner.attr)
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            yield [inner.id, *chain]
+            return
+    if isinstance(node, ast.Name):
+        yield [node.id]
+    for child in ast.iter_child_nodes(node):
+        yield from _names_in(child)
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [  # type: ignore[attr-defined]
+                s
+                for s in body
+                if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+            ]
+    return tree
+
+
+def _is_module(name: str) -> bool:
+    return _origin(name) is not None
+
+
+@lru_cache
+def _origin(name: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return spec.origin if spec else None
+
+
+def _module(name: str) -> _Module:
+    origin = _origin(name)
+    if origin is None:
+        raise KeyError(f"there is no module {name}")
+    return _parsed(name, Path(origin).read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=256)
+def _parsed(name: str, text: str) -> _Module:
+    return _Module(name, text)

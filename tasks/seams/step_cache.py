@@ -1,0 +1,318 @@
+"""Steps and their cache: a step is skipped when nothing that could change its output has changed.
+
+    @step(reads=(BOOKS, SECTIONS), writes=(SENTENCES,), libraries=("nltk",))
+    def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
+        ...
+
+makes a Prefect task that is called with the run's context, the settings and the outcomes of the
+steps before it. Its key is made of the digests of the tables it reads, its settings, the code it
+reaches (`code_key`), the versions of the libraries it computes with and, where it draws random
+numbers, the seed and the number of threads. What a step writes stands in the store under
+
+    steps/<step>/<key>/<table>.parquet      and, last of all, manifest.json
+
+so that a manifest means whole tables. A step that runs says which part of its key is new.
+"""
+
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import pyarrow as pa
+import torch
+from prefect import Task
+from prefect import task as prefect_task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel
+
+from data.schemas import TOKEN_IDS, Table
+from data.store import Store, TableWriter
+from tasks.seams.code_key import code_digests
+from tasks.seams.report import say
+from tasks.seams.settings import Settings
+from tasks.seams.tracking import TrackedRun, open_tracker
+
+STORE_FORMAT = "1"  # raise it when the meaning of a stored table changes without its code
+SHOWN_REASONS = 6
+S = TypeVar("S", bound=Settings)
+
+
+class RunContext(BaseModel):
+    """What all steps of a run share; small and JSON, so that it can travel between processes."""
+
+    store: str
+    """Root of the store, a path or a URL."""
+    seed: int
+    num_threads: int
+    tracking_uri: str | None
+    """MLflow's store; none tracks nothing."""
+    mlflow_run_id: str | None
+    provenance: dict[str, str]
+    """The git commit and the lock's digest, for the tables' lineage."""
+
+
+class TableReference(BaseModel):
+    """A table of the store: its name there, its digest and how long it is."""
+
+    name: str
+    digest: str
+    num_rows: int
+
+
+class StepOutcome(BaseModel):
+    """What a step made, or found made."""
+
+    step: str
+    key: str
+    reused: bool
+    reasons: list[str]
+    """Why it ran: the parts of its key that no earlier run had."""
+    seconds: float
+    tables: dict[str, TableReference]
+    files: dict[str, str]
+    """Digests of the files beside the tables, by their name in the store."""
+    tracked_run_id: str | None = None
+    """The MLflow run that it logged to while it ran."""
+
+
+class StepRun:
+    """One step at work: its inputs, its outputs, the seed and the threads it may use."""
+
+    def __init__(
+        self,
+        context: RunContext,
+        folder: str,
+        inputs: Mapping[str, TableReference],
+        input_files: Mapping[str, str],
+        lineage: Mapping[str, Any],
+    ) -> None:
+        self.context = context
+        self.store = Store(context.store)
+        self.tables: dict[str, TableReference] = {}
+        self.files: dict[str, str] = {}
+        self.tracked_run_id: str | None = None
+        self._folder = folder
+        self._inputs = inputs
+        self._input_files = input_files
+        self._lineage = lineage
+
+    def read(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
+        """A whole input table."""
+        return self.store.read_table(self._inputs[table.name].name, columns)
+
+    def row_groups(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """An input table, one row group at a time."""
+        return self.store.row_groups(self._inputs[table.name].name, columns)
+
+    def token_runs(self) -> Iterator[tuple[str, str, list[int]]]:
+        """The input table `token_ids`: (book_id, split, a section's token ids), in order."""
+        for rows in self.row_groups(TOKEN_IDS, ["book_id", "split", "token_ids"]):
+            yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
+
+    def read_file(self, file_name: str) -> bytes:
+        """A file that an earlier step wrote."""
+        found = [name for name in self._input_files if name.endswith(f"/{file_name}")]
+        return self.store.read_bytes(found[0])
+
+    def tracked(self, name: str) -> TrackedRun:
+        """A child of the pipeline's MLflow run, to log to while the step works."""
+        child = open_tracker(self.context.tracking_uri).start_child(
+            self.context.mlflow_run_id, name
+        )
+        self.tracked_run_id = child.run_id
+        return child
+
+    @contextmanager
+    def writer(self, table: Table) -> Iterator[TableWriter]:
+        """Write an output table; it is published when the block ends well."""
+        name = f"{self._folder}/{table.name}.parquet"
+        with self.store.table_writer(name, table, self._lineage) as writer:
+            yield writer
+        self.tables[table.name] = TableReference(
+            name=name, digest=writer.digest, num_rows=writer.num_rows
+        )
+
+    def write(self, table: Table, columns: Mapping[str, Any]) -> None:
+        """Write a whole output table from its columns."""
+        with self.writer(table) as writer:
+            writer.write(columns)
+
+    def write_file(self, file_name: str, content: bytes, digest: str) -> None:
+        """Write a file beside the tables, with the digest of its logical content."""
+        name = f"{self._folder}/{file_name}"
+        self.store.write_bytes(name, content)
+        self.files[name] = digest
+
+
+def step(
+    *,
+    reads: tuple[Table, ...] = (),
+    writes: tuple[Table, ...],
+    reads_files: tuple[str, ...] = (),
+    libraries: tuple[str, ...] = (),
+    seeded: bool = False,
+    outside: Callable[[S], Mapping[str, str]] | None = None,
+) -> Callable[[Callable[[StepRun, S], None]], "Task[..., StepOutcome]"]:
+    """Make a cached Prefect task of a function that reads and writes tables.
+
+    Args:
+        reads: tables it may ask for; their digests count in its key.
+        writes: tables it must write.
+        reads_files: names of files of earlier steps that it may ask for; likewise.
+        libraries: distributions whose versions count in its key.
+        seeded: whether its result depends on the seed and the number of threads.
+        outside: digests, by name, of what it reads from outside the store; they count too.
+    """
+
+    def decorate(work: Callable[[StepRun, S], None]) -> "Task[..., StepOutcome]":
+        name = work.__name__
+
+        def run_step(context: RunContext, settings: S, *upstream: StepOutcome) -> StepOutcome:
+            inputs = _named(reads, upstream)
+            input_files = {
+                file: digest
+                for outcome in upstream
+                for file, digest in outcome.files.items()
+                if file.rsplit("/", 1)[-1] in reads_files
+            }
+            parts = {
+                "store format": STORE_FORMAT,
+                **{f"input {key}": table.digest for key, table in inputs.items()},
+                **{f"input {f.rsplit('/', 1)[-1]}": d for f, d in input_files.items()},
+                **_settings_parts(settings),
+                **{f"source {k}": v for k, v in (outside(settings) if outside else {}).items()},
+                **{f"code {k}": v for k, v in code_digests(work.__module__, name).items()},
+                **{f"library {lib}": importlib.metadata.version(lib) for lib in libraries},
+                "library python": platform.python_version(),
+            }
+            if seeded:
+                parts["seed"] = str(context.seed)
+                parts["number of threads"] = str(context.num_threads)
+            key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+            folder = f"steps/{name}/{key}"
+            store = Store(context.store)
+            earlier = _earlier_manifests(store, name)
+            missing = _missing(store, earlier.get(key))
+            if key in earlier and not missing:
+                say(f"{name}: reused, nothing it depends on has changed")
+                return StepOutcome(**earlier[key]["outcome"], reused=True, reasons=[], seconds=0.0)
+            reasons = missing or _reasons(parts, [m["parts"] for m in earlier.values()])
+            say(f"{name}: running ({_short(reasons)})")
+            started = time.monotonic()
+            run = StepRun(
+                context,
+                folder,
+                inputs,
+                input_files,
+                {
+                    "step": name,
+                    "key": key,
+                    "inputs": {k: v.model_dump() for k, v in inputs.items()},
+                    "input_files": input_files,
+                    "settings": settings.model_dump(mode="json"),
+                    "seed": context.seed if seeded else None,
+                    "code_digest": _digest_of("code ", parts),
+                    "mlflow_run_id": context.mlflow_run_id,
+                    **context.provenance,
+                },
+            )
+            if "torch" in libraries:
+                torch.set_num_threads(context.num_threads)
+            work(run, settings)
+            unwritten = {table.name for table in writes} - set(run.tables)
+            assert not unwritten, f"step {name} did not write {unwritten}"
+            outcome = {
+                "step": name,
+                "key": key,
+                "tables": {k: v.model_dump() for k, v in run.tables.items()},
+                "files": run.files,
+            }
+            store.write_json(
+                f"{folder}/manifest.json",
+                {"outcome": outcome, "parts": parts, "unix_seconds": time.time()},
+            )
+            seconds = time.monotonic() - started
+            say(f"{name}: done in {seconds:.1f} s")
+            return StepOutcome(
+                **outcome,
+                reused=False,
+                reasons=reasons,
+                seconds=seconds,
+                tracked_run_id=run.tracked_run_id,
+            )
+
+        run_step.__name__ = name
+        run_step.__doc__ = inspect.getdoc(work)
+        return cast(
+            "Task[..., StepOutcome]",
+            prefect_task(name=name, cache_policy=NO_CACHE, persist_result=False)(run_step),
+        )
+
+    return decorate
+
+
+def _named(
+    tables: tuple[Table, ...], upstream: Sequence[StepOutcome]
+) -> dict[str, TableReference]:
+    made = {k: reference for outcome in upstream for k, reference in outcome.tables.items()}
+    absent = [table.name for table in tables if table.name not in made]
+    assert not absent, f"no earlier step was handed in that writes {absent}"
+    return {table.name: made[table.name] for table in tables}
+
+
+def _settings_parts(settings: Settings) -> dict[str, str]:
+    values = settings.model_dump(mode="json")
+    return {f"setting {k}": json.dumps(v, sort_keys=True) for k, v in values.items()}
+
+
+def _earlier_manifests(store: Store, step_name: str) -> dict[str, dict[str, Any]]:
+    """Whole results of this step by key, oldest first."""
+    manifests = {}
+    for folder in store.names(f"steps/{step_name}"):
+        if store.exists(f"{folder}/manifest.json"):
+            manifests[folder.rsplit("/", 1)[-1]] = store.read_json(f"{folder}/manifest.json")
+    return dict(sorted(manifests.items(), key=lambda item: item[1]["unix_seconds"]))
+
+
+def _missing(store: Store, manifest: Mapping[str, Any] | None) -> list[str]:
+    if manifest is None:
+        return []
+    outcome = manifest["outcome"]
+    names = [table["name"] for table in outcome["tables"].values()] + list(outcome["files"])
+    return [f"{name} is missing" for name in names if not store.exists(name)]
+
+
+def _reasons(parts: Mapping[str, str], earlier: Sequence[Mapping[str, str]]) -> list[str]:
+    """How the key differs from the most alike of the earlier ones, the newest of equals."""
+    if not earlier:
+        return ["first time"]
+    differences = [
+        [name for name in sorted({*parts, *old}) if parts.get(name) != old.get(name)]
+        for old in reversed(earlier)
+    ]
+    nearest = min(range(len(differences)), key=lambda i: len(differences[i]))
+    old = list(reversed(earlier))[nearest]
+    return [_difference(name, old.get(name), parts.get(name)) for name in differences[nearest]]
+
+
+def _difference(name: str, old: str | None, new: str | None) -> str:
+    if name.startswith(("setting ", "library ", "seed", "number ")):
+        return f"{name}: {old} -> {new}" if old and new else f"{name}: {new or 'gone'}"
+    return f"{name} {'changed' if old and new else 'is new' if new else 'is gone'}"
+
+
+def _short(reasons: Sequence[str]) -> str:
+    rest = len(reasons) - SHOWN_REASONS
+    return "; ".join(reasons[:SHOWN_REASONS]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def _digest_of(prefix: str, parts: Mapping[str, str]) -> str:
+    chosen = {name: value for name, value in parts.items() if name.startswith(prefix)}
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+

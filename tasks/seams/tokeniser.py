@@ -1,0 +1,125 @@
+"""NLTK's home: sentence boundaries learned from the books themselves, and word tokens with spans.
+
+Punkt: T. Kiss and J. Strunk, Unsupervised Multilingual Sentence Boundary Detection,
+Computational Linguistics 32(4), 2006. Neither Punkt's trainer nor the word tokenizer needs a
+download.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTrainer
+from nltk.tokenize.treebank import TreebankWordDetokenizer
+
+QUOTATION_MARKS = ("``", "''")  # what NLTK makes of a straight double quotation mark
+
+
+@dataclass(frozen=True)
+class PunktModel:
+    """What Punkt learned, in plain sorted values: nothing of it need be pickled."""
+
+    abbreviations: tuple[str, ...]
+    collocations: tuple[tuple[str, str], ...]
+    sentence_starters: tuple[str, ...]
+    orthographic_contexts: tuple[tuple[str, int], ...]
+
+    @staticmethod
+    def from_rows(rows: Iterable[Mapping[str, Any]]) -> "PunktModel":
+        """The model in one language's rows of the table `punkt`."""
+        kinds: dict[str, list[Any]] = defaultdict(list)
+        for row in rows:
+            kinds[row["kind"]].append(row)
+        return PunktModel(
+            tuple(row["token"] for row in kinds["abbreviation"]),
+            tuple((row["token"], row["second_token"]) for row in kinds["collocation"]),
+            tuple(row["token"] for row in kinds["sentence_starter"]),
+            tuple((row["token"], row["flags"]) for row in kinds["orthographic_context"]),
+        )
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "PunktModel":
+        """The model in the values that `dataclasses.asdict` and JSON made of it."""
+        return PunktModel(
+            tuple(values["abbreviations"]),
+            tuple((first, second) for first, second in values["collocations"]),
+            tuple(values["sentence_starters"]),
+            tuple((word, flags) for word, flags in values["orthographic_contexts"]),
+        )
+
+
+def learn_punkt(sample: str) -> PunktModel:
+    """Learn sentence boundaries from running text in one language."""
+    trainer = PunktTrainer(sample)
+    learned = trainer.get_params()
+    return PunktModel(
+        tuple(sorted(learned.abbrev_types)),
+        tuple(sorted(learned.collocations)),
+        tuple(sorted(learned.sent_starters)),
+        tuple(sorted(learned.ortho_context.items())),
+    )
+
+
+class SentenceSplitter:
+    """Finds the sentences of a text: by Punkt within a paragraph, and at every blank line."""
+
+    def __init__(self, model: PunktModel) -> None:
+        parameters = PunktParameters()
+        parameters.abbrev_types = set(model.abbreviations)
+        parameters.collocations = set(model.collocations)
+        parameters.sent_starters = set(model.sentence_starters)
+        for word_type, flags in model.orthographic_contexts:
+            parameters.add_ortho_context(word_type, flags)
+        self._punkt = PunktSentenceTokenizer(parameters)
+
+    def spans(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Spans of the sentences of `text[start:end]`, in characters of `text`."""
+        while start < end:
+            paragraph_end = text.find("\n\n", start, end)
+            paragraph_end = end if paragraph_end < 0 else paragraph_end
+            paragraph = text[start:paragraph_end]
+            if not paragraph.isspace():
+                for first, last in self._punkt.span_tokenize(paragraph):
+                    if first < last:
+                        yield start + first, start + last
+            start = paragraph_end + 2
+
+
+def word_spans(sentence: str) -> list[tuple[int, int]]:
+    """Spans of a sentence's tokens, as NLTKWordTokenizer cuts it.
+
+    NLTK's own `span_tokenize` looks its tokens up in the text and fails on some mixed quotation
+    marks; its token boundaries stand even then, since it only ever adds blanks and respells
+    straight quotation marks.
+    """
+    try:
+        return list(_words().span_tokenize(sentence))
+    except ValueError:
+        return _aligned(sentence, _words().tokenize(sentence))
+
+
+@lru_cache(maxsize=1)
+def _words() -> NLTKWordTokenizer:
+    return NLTKWordTokenizer()
+
+
+def _aligned(sentence: str, tokens: list[str]) -> list[tuple[int, int]]:
+    spans = []
+    position = 0
+    for token in tokens:
+        while sentence[position].isspace():
+            position += 1
+        respelled = token in QUOTATION_MARKS and sentence[position] == '"'
+        length = 1 if respelled else len(token)
+        assert respelled or sentence.startswith(token, position), (sentence, token, position)
+        spans.append((position, position + length))
+        position += length
+    return spans
+
+
+def as_written(tokens: Sequence[str]) -> str:
+    """Tokens joined as a person would write them: blanks only where they belong."""
+    return str(TreebankWordDetokenizer().detokenize(list(tokens)))

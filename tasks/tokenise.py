@@ -1,0 +1,121 @@
+"""Tokenise: books, sections -> sentences, punkt.
+
+in    the books' texts and sections
+does  learns sentence boundaries from the training text, then cuts sentences and words
+out   one row a sentence, its tokens the book's own characters; what Punkt learned
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
+from tasks.seams.report import Advance, progress
+from tasks.seams.settings import Settings
+from tasks.seams.step_cache import StepRun, step
+from tasks.seams.tokeniser import PunktModel, SentenceSplitter, learn_punkt, word_spans
+
+UNKNOWN_LANGUAGE = "und"
+
+
+class TokeniseSettings(Settings):
+    """How text is cut."""
+
+    punkt_sample_characters: int = 5_000_000
+    """Sentence boundaries are learned from at most so much training text in each language."""
+
+
+@step(reads=(BOOKS, SECTIONS), writes=(PUNKT, SENTENCES), libraries=("nltk",))
+def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
+    """Learn sentence boundaries, then write every book's sentences."""
+    sections = run.read(SECTIONS)
+    samples = _training_samples(run, sections, settings.punkt_sample_characters)
+    total = sum(len(sample) for sample in samples.values())
+    models = {}
+    with progress("learn sentence boundaries", total, "chars") as advance:
+        for language, sample in samples.items():
+            models[language] = learn_punkt(sample)
+            advance(len(sample), language)
+    with run.writer(PUNKT) as writer:
+        for language, model in models.items():
+            writer.write(_punkt_columns(language, model, samples[language]))
+    splitters = {language: SentenceSplitter(model) for language, model in models.items()}
+    # A language without training text is cut by what the largest sample taught.
+    fallback = splitters[max(samples, key=lambda language: len(samples[language]))]
+    total = int(pc.sum(pc.subtract(sections["char_end"], sections["char_start"])).as_py())
+    with run.writer(SENTENCES) as writer, progress("tokenise", total, "chars") as advance:
+        for book in _books(run):
+            spans = _section_spans(sections, book["book_id"])
+            splitter = splitters.get(book["language"] or UNKNOWN_LANGUAGE, fallback)
+            writer.write(sentence_columns(book["book_id"], book["text"], spans, splitter, advance))
+
+
+def sentence_columns(
+    book_id: str,
+    text: str,
+    sections: list[tuple[int, int, int]],
+    splitter: SentenceSplitter,
+    advance: Advance,
+) -> dict[str, list[Any]]:
+    """A book's sentences as columns of the table; sections are (index, char_start, char_end)."""
+    columns: dict[str, list[Any]] = {name: [] for name in SENTENCES.schema.names}
+    for section_index, section_start, section_end in sections:
+        for start, end in splitter.spans(text, section_start, section_end):
+            spans = word_spans(text[start:end])
+            columns["sentence_index"].append(len(columns["sentence_index"]))
+            columns["section_index"].append(section_index)
+            columns["char_start"].append(start)
+            columns["char_end"].append(end)
+            columns["tokens"].append([text[start + a : start + b] for a, b in spans])
+            columns["token_starts"].append([start + a for a, _ in spans])
+        advance(section_end - section_start)
+    columns["book_id"] = [book_id] * len(columns["sentence_index"])
+    return columns
+
+
+def _books(run: StepRun) -> Iterator[dict[str, Any]]:
+    for rows in run.row_groups(BOOKS, ["book_id", "language", "text"]):
+        for batch in rows.to_batches(max_chunksize=1):
+            yield from batch.to_pylist()
+
+
+def _section_spans(sections: pa.Table, book_id: str) -> list[tuple[int, int, int]]:
+    own = sections.filter(pc.equal(sections["book_id"], book_id))
+    columns = (own[name].to_pylist() for name in ("section_index", "char_start", "char_end"))
+    return list(zip(*columns, strict=True))
+
+
+def _training_samples(run: StepRun, sections: pa.Table, most: int) -> dict[str, str]:
+    """The first so many characters of training text, by language."""
+    training = sections.filter(pc.equal(sections["split"], "train"))
+    parts: dict[str, list[str]] = defaultdict(list)
+    room: dict[str, int] = defaultdict(lambda: most)
+    for book in _books(run):
+        language = book["language"] or UNKNOWN_LANGUAGE
+        for _, start, end in _section_spans(training, book["book_id"]):
+            part = book["text"][start : min(end, start + room[language])]
+            room[language] -= len(part)
+            parts[language].append(part)
+    return {language: "\n\n".join(parts[language]) for language in sorted(parts)}
+
+
+def _punkt_columns(language: str, model: PunktModel, sample: str) -> dict[str, list[Any]]:
+    rows: list[tuple[str, str, str | None, int | None]] = [
+        ("sample", hashlib.sha256(sample.encode("utf-8", "surrogatepass")).hexdigest(), None, len(sample)),
+        *(("abbreviation", token, None, None) for token in model.abbreviations),
+        *(("collocation", first, second, None) for first, second in model.collocations),
+        *(("sentence_starter", token, None, None) for token in model.sentence_starters),
+        *(("orthographic_context", t, None, flags) for t, flags in model.orthographic_contexts),
+    ]  # fmt: skip
+    kinds, tokens, seconds, flags = (list(column) for column in zip(*rows, strict=True))
+    return {
+        "language": [language] * len(rows),
+        "kind": kinds,
+        "token": tokens,
+        "second_token": seconds,
+        "flags": flags,
+    }

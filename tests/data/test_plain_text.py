@@ -1,0 +1,316 @@
+import codecs
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.books import Book, Refusal
+from data.plain_text import FRONT_MATTER, Refused, find_sections, read_plain_text
+
+TEST_DATA = Path(
+    os.environ.get("BOOKLOOM_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data")
+)
+needs_test_data = pytest.mark.skipif(
+    not TEST_DATA.is_dir(), reason=f"{TEST_DATA} is not here; set BOOKLOOM_TEST_DATA"
+)
+PROSE = "It was a dark and stormy night; the rain fell in torrents. " * 4
+
+
+def read(folder: Path, raw: bytes, name: str = "a_shelf book.txt") -> Book:
+    path = folder / name
+    path.write_bytes(raw)
+    return read_plain_text(path, name)
+
+
+def read_or_refuse(path: Path) -> Book | Refusal:
+    try:
+        return read_plain_text(path, "given")
+    except Refused as refused:
+        return refused.refusal
+
+
+def refusal_of(path: Path) -> Refusal:
+    with pytest.raises(Refused) as caught:
+        read_plain_text(path, "given")
+    refusal = caught.value.refusal
+    assert (refusal.source, refusal.step) == ("given", "read")
+    assert refusal.remedy
+    assert str(caught.value) == f"given: {refusal.reason} {refusal.remedy}"
+    return refusal
+
+
+def refuse(folder: Path, raw: bytes) -> Refusal:
+    (folder / "bad.txt").write_bytes(raw)
+    return refusal_of(folder / "bad.txt")
+
+
+# Decoding
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding"),
+    [
+        (b"plain", "utf-8"),
+        ("naïve “€”".encode(), "utf-8"),
+        (codecs.BOM_UTF8 + "naïve".encode(), "utf-8"),
+        (codecs.BOM_UTF16_LE + "naïve 𝄞".encode("utf-16-le"), "utf-16-le"),
+        (codecs.BOM_UTF16_BE + "naïve 𝄞".encode("utf-16-be"), "utf-16-be"),
+        (codecs.BOM_UTF32_LE + "naïve 𝄞".encode("utf-32-le"), "utf-32-le"),
+        (codecs.BOM_UTF32_BE + "naïve 𝄞".encode("utf-32-be"), "utf-32-be"),
+        ("größer, Käfer".encode("latin-1"), "latin-1"),
+        ("“größer” – 5 €".encode("windows-1252"), "windows-1252"),
+    ],
+)
+def test_each_encoding_is_recognised(tmp_path: Path, raw: bytes, encoding: str) -> None:
+    book = read(tmp_path, raw)
+    assert book.encoding == encoding
+    marks = {"utf-8": len(codecs.BOM_UTF8) * raw.startswith(codecs.BOM_UTF8)}
+    start = marks.get(encoding, {"16": 2, "32": 4}.get(encoding[4:6], 0))
+    assert book.text == raw[start:].decode(encoding)
+
+
+def test_only_line_ends_form_feeds_and_the_end_of_file_mark_change(tmp_path: Path) -> None:
+    book = read(tmp_path, "a\r\nb\rc\n\r\nd\fe\tf\u00a0\u2028\u0085g\x1a".encode())
+    assert book.text == "a\nb\nc\n\nd\ne\tf\u00a0\u2028\u0085g"
+
+
+@pytest.mark.parametrize(
+    ("raw", "offset", "words"),
+    [
+        (b"ab\x00c", 2, "binary"),
+        (b"ab\x1ac", 2, "binary"),
+        (b"\xe9t\xe9\x7f", 3, "binary"),
+        (codecs.BOM_UTF8 + b"a\x01", 4, "binary"),
+        (codecs.BOM_UTF16_LE + "é𝄞\x07".encode("utf-16-le"), 2 + 2 + 4, "binary"),
+        (codecs.BOM_UTF16_LE + b"a\x00b", 4, "damaged"),
+        (codecs.BOM_UTF32_BE + b"\x00\x00\x00a\xff\xff\xff\xff", 8, "damaged"),
+        (codecs.BOM_UTF8 + b"abc\xe9", 6, "damaged"),
+        ("déjà vu ".encode() + b"\xe9.", 10, "damaged"),  # two letters are UTF-8, one is not
+        (b"\xe9. " + "déjà vu".encode(), 0, "damaged"),
+        ("déjà".encode()[:-1] + "– à".encode()[:3], 4, "damaged"),
+        (b"\x81bc", 0, "encoding is unknown"),
+        (b"", None, "empty"),
+        (b" \r\n\t\x1a", None, "empty"),
+        (codecs.BOM_UTF8, None, "empty"),
+        (b"1234 + 5 = !", None, "no letters"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_its_place(
+    tmp_path: Path, raw: bytes, offset: int | None, words: str
+) -> None:
+    refusal = refuse(tmp_path, raw)
+    assert words in refusal.reason
+    assert refusal.offset == offset
+
+
+def test_latin_1_that_looks_like_utf_8_once_is_still_latin_1(tmp_path: Path) -> None:
+    raw = "Ã© and übel und böse".encode("latin-1")  # one valid sequence, two bad bytes
+    assert read(tmp_path, raw).text == "Ã© and übel und böse"
+
+
+def test_what_cannot_be_opened_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no such file" in refusal_of(tmp_path / "missing.txt").reason
+    assert "folder" in refusal_of(tmp_path).reason
+    assert "can't be read" in refusal_of(tmp_path / ("x" * 300)).reason
+    assert "can't be read" in refusal_of(tmp_path / "a\0b").reason
+
+    def forbid(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", forbid)
+    assert "not permitted" in refusal_of(tmp_path / "secret.txt").reason
+
+
+# What a book is called
+
+
+def test_names_come_from_the_file_when_the_text_tells_none(tmp_path: Path) -> None:
+    book = read(tmp_path, b"Title: not a header\n", "Émile_und--die 3 Detektive.txt")
+    assert book.title == "Émile und die 3 Detektive"
+    assert book.book_id == f"emile-und-die-3-detektive-{book.sha256[:8]}"
+    assert (book.author, book.language, book.source) == (
+        None,
+        None,
+        "Émile_und--die 3 Detektive.txt",
+    )
+    assert read(tmp_path, b"mir", "Война.txt").book_id.startswith("book-")
+
+
+def test_names_come_from_a_project_gutenberg_header(tmp_path: Path) -> None:
+    raw = (
+        b"The Project Gutenberg EBook\r\n\r\nTitle:  Die Verwandlung \r\nAuthor: Franz Kafka\r\n"
+        b"Language: German\r\n" + b"\r\n" * 94 + b"Title: Another\r\nLanguage: Klingon\r\n"
+    )
+    book = read(tmp_path, raw)
+    assert (book.title, book.author, book.language) == ("Die Verwandlung", "Franz Kafka", "de")
+    assert read(tmp_path, raw.replace(b"German", b"Klingon")).language is None
+    assert read(tmp_path, b"\n" * 100 + raw).author is None
+
+
+def test_a_book_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    assert read(tmp_path, b"Words.") == read(tmp_path / "elsewhere", b"Words.")
+
+
+def test_a_file_name_that_is_not_utf_8_can_be_stored(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    book = read(tmp_path, b"Words.", name)
+    assert book.title == "caf\\udce9"
+    assert book.source == "caf\\udce9.txt"
+
+
+# Sections
+
+
+def headings_of(text: str) -> list[str]:
+    return [section.heading for section in find_sections(text)]
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "CHAPTER I",
+        "Chapter 12. The Title",
+        "chapter xlii",
+        "Chapter Twenty-One",
+        "BOOK THE FIRST",
+        "Book the Second--the Golden Thread",
+        "PART TWO",
+        "LETTER 4",
+        "ACT II",
+        "SCENE III. The same.",
+        "STAVE ONE",
+        "PROLOGUE",
+        "Epilogue",
+        "XIV.",
+        "II",
+        "I. The Period",
+        "VII. THE ADVENTURE OF THE BLUE CARBUNCLE.",
+        "CHAPTER IV\nThe Rabbit Sends in a Little Bill",
+    ],
+)
+def test_headings(heading: str) -> None:
+    text = f"{PROSE}\n\n   {heading}  \n\n{PROSE}\n\nChapter 99\n\n{PROSE}"
+    assert headings_of(text) == [FRONT_MATTER, heading.replace("\n", " "), "Chapter 99"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Chapters I have read",
+        "Part two of the plan had failed.",
+        "Book a room for me.",
+        "C. Auguste Dupin bowed.",
+        "MIX",
+        "I am.",
+        "Introduction was needless",
+        f"CHAPTER I\n{PROSE}",
+        "Chapter I\nChapter II\nChapter III",
+    ],
+)
+def test_other_lines_are_no_headings(line: str) -> None:
+    text = f"Chapter 1\n\n{PROSE}\n\n{line}\n\n{PROSE}\n\nChapter 2\n\n{PROSE}"
+    assert headings_of(text) == ["Chapter 1", "Chapter 2"]
+
+
+def test_a_table_of_contents_makes_no_sections() -> None:
+    entries = [f"Chapter {number}. The Title of It" for number in range(1, 20)]
+    text = "\n\n".join(
+        ["My Book", "BOOK ONE", *entries, "BOOK TWO", "\n".join(entries)]
+        + [part for entry in entries for part in (entry, PROSE)]
+        + ["EPILOGUE", "The end."]
+    )
+    sections = find_sections(text)
+    assert [section.heading for section in sections] == entries
+    assert text[sections[0].char_start :].startswith("My Book")
+    assert text[: sections[-1].char_end].endswith("The end.")
+
+
+def test_a_text_without_headings_is_cut_between_paragraphs() -> None:
+    text = "\n\n".join(["x" * 1_998] * 9)
+    assert [
+        (section.heading, section.char_start, section.char_end) for section in find_sections(text)
+    ] == [("part 1", 0, 7_998), ("part 2", 8_000, 15_998), ("part 3", 16_000, 17_998)]
+    lines = "\n".join(["x" * 2_000] * 6)  # every line is a paragraph
+    assert [section.char_end for section in find_sections(lines)] == [6_002, 12_005]
+    assert headings_of("short") == ["part 1"]
+    assert headings_of(f"Chapter 1\n\n{PROSE}") == ["part 1"]
+    assert find_sections(" \n") == ()
+
+
+wild_text = st.text() | st.lists(
+    st.sampled_from(["CHAPTER I", "IV.", "PROLOGUE", "\n", "\n\n", " ", "a", PROSE, "x" * 7_000])
+).map("".join)
+
+
+@given(wild_text)
+@settings(deadline=None)
+def test_sections_hold_every_character_but_white_space_in_order(text: str) -> None:
+    sections = find_sections(text)
+    end = 0
+    for section in sections:
+        assert end <= section.char_start < section.char_end <= len(text)
+        assert not text[end : section.char_start].strip()
+        inside = text[section.char_start : section.char_end]
+        assert inside == inside.strip()
+        end = section.char_end
+    assert not text[end:].strip()
+
+
+encoded_text = st.builds(
+    lambda text, encoding: text.encode(encoding, "replace"),
+    wild_text,
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "windows-1252"]),
+)
+
+
+@given(st.binary() | encoded_text | st.builds(bytes.__add__, encoded_text, st.binary(max_size=3)))
+@settings(deadline=None)
+def test_any_bytes_are_a_book_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "wild.txt"
+    path.write_bytes(raw)
+    item = read_or_refuse(path)
+    if isinstance(item, Refusal):
+        assert item.offset is None or 0 <= item.offset < len(raw)
+    else:
+        item.text.encode("utf-8")  # or no table could hold it
+        assert item.sections
+        assert not set("\r\f\0") & set(item.text)
+
+
+# Real books
+
+
+@needs_test_data
+def test_one_novel_in_two_encodings_has_the_same_number_of_words() -> None:
+    paths = [
+        TEST_DATA / "books" / "dickens_expectations.txt",
+        TEST_DATA / "books_awkward" / "expectations_latin1.txt",
+    ]
+    in_utf8, in_latin1 = (read_plain_text(path, path.name) for path in paths)
+    assert (in_utf8.encoding, in_latin1.encoding) == ("utf-8", "latin-1")
+    assert len(in_utf8.text.split()) == len(in_latin1.text.split()) == 187_425
+    assert (in_utf8.title, in_utf8.author) == ("Great Expectations", "Charles Dickens")
+    chapters = [section.heading for section in in_utf8.sections]
+    assert chapters == [section.heading for section in in_latin1.sections]
+    assert (len(chapters), chapters[0], chapters[-1]) == (60, FRONT_MATTER, "Chapter LIX")
+
+
+@needs_test_data
+def test_a_german_book_keeps_its_umlauts() -> None:
+    book = read_plain_text(TEST_DATA / "books_awkward" / "kafka_verwandlung_de.txt", "kafka")
+    assert (book.encoding, book.language, book.title) == ("latin-1", "de", "Die Verwandlung")
+    assert "ungeheueren Ungeziefer" in book.text
+    assert "Käfer" in book.text or "für" in book.text
+    assert [section.heading for section in book.sections] == [FRONT_MATTER, "I.", "II.", "III."]
+
+
+@needs_test_data
+def test_an_encrypted_epub_is_no_plain_text() -> None:
+    refusal = refusal_of(TEST_DATA / "books_awkward" / "wasteland_LCP_DRM_encrypted.epub")
+    assert "binary" in refusal.reason
+    assert refusal.offset == 2  # PK, then 3
