@@ -1,0 +1,1 @@
+"""What the tables are, how they are stored, and where books come from."""

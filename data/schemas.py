@@ -1,4 +1,4 @@
-"""Every table of bookloom: its name, columns, Arrow types, units, meaning and the step that writes it.
+"""Every table of bookloom: its name, columns, types, units, meaning, and the step that writes it.
 
 This is the only place where a table is described. `data/README.md`, the data dictionary, is
 generated from it (`make dictionary`), the store refuses anything that differs from it, and a
@@ -62,9 +62,7 @@ BOOKS = Table(
         Column("licence", pa.string(), "terms of use, where known", nullable=True),
         Column("encoding", pa.string(), "character encoding that the bytes were read in"),
         Column("sha256", pa.string(), "SHA-256 of the source's bytes"),
-        Column(
-            "split", pa.string(), f"{SPLITS}, or by_section where too few books make a shelf"
-        ),
+        Column("split", pa.string(), f"{SPLITS}, or by_section where too few books make a shelf"),
         Column("num_characters", pa.int64(), "length of the text", "characters"),
         Column("text", pa.string(), "the text that is learned from"),
     ),

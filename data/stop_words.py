@@ -39,7 +39,7 @@ ere erst betwixt twixt amongst midst oft ofttimes hither thither whither hence t
 thereof whereof herein therein wherein hereby thereby whereby hereto thereto whereto hereupon
 thereupon whereupon therewith wherewith withal whosoever whatsoever wheresoever whoso howsoever
 notwithstanding peradventure perchance haply forsooth albeit an't on't in't is't for't to't o't
-tis twas twere twill twould o'er e'en e'er ne'er
+wherefore tis twas twere twill twould o'er e'en e'er ne'er
 """
 _CONTRACTION_PIECES = """
 n't 's 'll 'd 're 've 'm 't 'tis 'twas 'twere 'twill 'twould 'em 'st 'rt 'n d' o' th' i' s t d ll re

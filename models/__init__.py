@@ -1,0 +1,1 @@
+"""What learns and what searches: tensors in, tensors out."""

@@ -74,7 +74,7 @@ class AdaptiveSoftmax(nn.Module):
         return nats_N
 
     def log_probabilities(self, hidden_NH: Tensor) -> Tensor:
-        """log p of every token, log_probs_NV in fp32; -inf for `_nothing_` and `_start_`."""
+        """Log p of every token, log_probs_NV in fp32; -inf for `_nothing_` and `_start_`."""
         head_NF = functional.log_softmax(self.head(hidden_NH).float(), dim=-1)
         parts = [head_NF[:, : self.edges[0]]]
         for index in range(len(self.tails)):
@@ -83,7 +83,7 @@ class AdaptiveSoftmax(nn.Module):
         return torch.cat(parts, dim=-1)
 
     def log_probabilities_of(self, hidden_NH: Tensor, asked_NK: Tensor) -> Tensor:
-        """log p of the asked-for tokens of each row, log_probs_NK in fp32.
+        """Log p of the asked-for tokens of each row, log_probs_NK in fp32.
 
         Normalised over the whole vocabulary; only tails that are asked for are computed.
         """

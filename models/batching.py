@@ -14,6 +14,7 @@ Shapes: B lanes, T columns of a window, P columns of a piece.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class Window:
         opens_BT = self.inputs_BT == START
         cuts = torch.nonzero(opens_BT.any(dim=0)).flatten().tolist()
         edges = sorted({0, *cuts, self.inputs_BT.shape[1]})
-        for first, last in zip(edges, edges[1:], strict=False):
+        for first, last in pairwise(edges):
             yield self.inputs_BT[:, first:last], opens_BT[:, first]
 
 

@@ -64,7 +64,7 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """The bundle as a safetensors file; the same bundle gives the same bytes."""
-        return save(self._tensors(), {METADATA_KEY: self._metadata()})
+        return bytes(save(self._tensors(), {METADATA_KEY: self._metadata()}))
 
     def digest(self) -> str:
         """SHA-256 over every tensor's name, type, shape and values, and the rest."""

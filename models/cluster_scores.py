@@ -145,7 +145,7 @@ def cluster_terms(
     terms: Sequence[str],
     top_n: int,
 ) -> list[ClusterTerm]:
-    """The terms that mark each cluster, by class-based TF-IDF.
+    """Find the terms that mark each cluster, by class-based TF-IDF.
 
     The texts of a cluster are one long text; a term weighs its share of that text times
     ln(1 + A / f), with f the term's weight in all clusters and A the mean weight of a cluster:

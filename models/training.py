@@ -23,6 +23,8 @@ from models.language_model import LanguageModel, detach
 EVALUATION_WINDOW = 256
 EVALUATION_LANES_AT_ONCE = 64
 
+NumberType = Literal["fp32", "bf16"]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -35,7 +37,7 @@ class Recipe:
     warmup_steps: int
     weight_decay: float
     gradient_clip_norm: float
-    number_type: Literal["fp32", "bf16"]
+    number_type: NumberType
     log_every_steps: int
 
 
@@ -53,7 +55,7 @@ class Loss:
 
     @property
     def perplexity(self) -> float:
-        """exp of the mean cross-entropy."""
+        """Exp of the mean cross-entropy."""
         return math.exp(self.nats_per_token)
 
 
@@ -111,15 +113,16 @@ def train_language_model(
                 nats_BT, state = model.nats(window, detach(state))
             count = int(window.counted_BT.sum())
             nats = nats_BT.sum()
-            if not math.isfinite(float(nats)):
-                raise TrainingDiverged(f"the loss is {float(nats)} at step {step} of {num_steps}")
+            summed = float(nats.detach())
+            if not math.isfinite(summed):
+                raise TrainingDiverged(f"the loss is {summed} at step {step} of {num_steps}")
             optimiser.zero_grad(set_to_none=True)
             (nats / max(1, count)).backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip_norm)
             optimiser.step()
             step += 1
             tokens_seen += count
-            tally.add(float(nats), count, float(norm))
+            tally.add(summed, count, float(norm))
             if step % recipe.log_every_steps == 0 or step % steps_per_epoch == 0:
                 training_seconds += time.monotonic() - mark
                 mark = time.monotonic()
@@ -151,6 +154,11 @@ def train_language_model(
         )
     model.load_state_dict(best_weights)
     model.eval()
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bf16 natively; without it, bf16 is slower than fp32."""
+    return torch.cpu.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 @torch.inference_mode()

@@ -56,7 +56,7 @@ class Vocabulary:
         ]  # fmt: skip
 
     def log_frequency(self) -> npt.NDArray[np.float64]:
-        """log q_V: q = (count + 1) / (total + types) over training words.
+        """Log q_V: q = (count + 1) / (total + types) over training words.
 
         `_end_` and the ids below it are no words: theirs is 0.
         """

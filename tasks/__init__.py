@@ -1,0 +1,1 @@
+"""One step a file: which tables it reads and writes, its settings, its core."""

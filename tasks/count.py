@@ -69,7 +69,11 @@ def training_tokens(rows: pa.Table, training: pa.Table) -> list[tuple[str, list[
     """(book_id, tokens) of those sentences that stand in training sections, in order."""
     keys = set(zip(*(training[name].to_pylist() for name in training.column_names), strict=True))
     columns = (rows[name].to_pylist() for name in ("book_id", "section_index", "tokens"))
-    return [(book, tokens) for book, index, tokens in zip(*columns, strict=True) if (book, index) in keys]
+    return [
+        (book, tokens)
+        for book, index, tokens in zip(*columns, strict=True)
+        if (book, index) in keys
+    ]
 
 
 def _columns(vocabulary: Vocabulary, books_with: Counter[str], num_runs: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from data.schemas import (
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 
-DEFAULT_CLUSTERING = "autoencoder + k-means"
+AUTOENCODER_METHOD = "autoencoder + k-means"
 
 
 class MeasureSettings(Settings):
@@ -51,7 +51,7 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
             last[f"num_{unit}_right"] / last[f"num_{unit}"] if last else None
         )
     for row in run.read(CLUSTER_SCORES).to_pylist():
-        if row["method"] == DEFAULT_CLUSTERING:
+        if row["method"] == AUTOENCODER_METHOD:
             values |= {f"cluster_{name}": row[name] for name in ("accuracy", "nmi", "ari")}
     speeds = [row["tokens_per_second"] for row in run.read(TRAINING_LOG).to_pylist()]
     clocked = {"training_tokens_per_second": next((x for x in reversed(speeds) if x), None)}

@@ -76,7 +76,9 @@ def generate(tracking_uri: str, model_uri: str | None, settings: PickSettings) -
     bag_sets = parse_bag_sets(read_bags_text(settings.bags), settings.bags)
     uri, content = read_bundle(tracking_uri, model_uri)
     columns = pick_sentences(Bundle.from_bytes(content), bag_sets, settings, uri)
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    rows = [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
     by_set = groupby(rows, key=lambda row: row["bag_set_id"])
     return {
         "model": uri,
@@ -165,4 +167,3 @@ def _known_only(bag_sets: Sequence[BagSet], bundle: Bundle) -> list[BagSet]:
         else:
             say(f"bag set {bag_set.bag_set_id} is left out: a bag has no known word")
     return kept
-

@@ -105,7 +105,7 @@ def _training_samples(run: StepRun, sections: pa.Table, most: int) -> dict[str, 
 
 def _punkt_columns(language: str, model: PunktModel, sample: str) -> dict[str, list[Any]]:
     rows: list[tuple[str, str, str | None, int | None]] = [
-        ("sample", hashlib.sha256(sample.encode("utf-8", "surrogatepass")).hexdigest(), None, len(sample)),
+        ("sample", hashlib.sha256(sample.encode()).hexdigest(), None, len(sample)),
         *(("abbreviation", token, None, None) for token in model.abbreviations),
         *(("collocation", first, second, None) for first, second in model.collocations),
         *(("sentence_starter", token, None, None) for token in model.sentence_starters),

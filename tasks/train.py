@@ -6,7 +6,7 @@ out   the language model's weights in a bundle, the log of the training, the lea
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -20,14 +20,23 @@ from data.schemas import (
     PUNKT,
     TOKEN_IDS,
     TRAINED_WEIGHTS_FILE,
+    TRAINING_CURVE_FILE,
     TRAINING_LOG,
     VOCABULARY,
 )
 from models.batching import START, book_runs
 from models.bundle import Bundle
 from models.language_model import Architecture, LanguageModel, usable_cutoffs
-from models.training import Recipe, Record, TrainingDiverged, train_language_model
+from models.training import (
+    NumberType,
+    Recipe,
+    Record,
+    TrainingDiverged,
+    has_bf16,
+    train_language_model,
+)
 from models.vocabulary import Vocabulary
+from tasks.seams.drawing_curve import draw_training_curve_png
 from tasks.seams.report import progress, say
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
@@ -35,17 +44,16 @@ from tasks.seams.tokeniser import PunktModel
 from tasks.seams.tracking import training_metrics
 
 
-
 class TrainSettings(Settings):
     """The language model and how it is trained."""
 
-    embedding_width: int = 256
+    embedding_width: int = 128
     """Numbers in a word's vector."""
     hidden_width: int = 256
     """Units of each LSTM layer."""
     num_layers: int = 1
     """LSTM layers."""
-    cutoffs: tuple[int, ...] = (1000, 4000)
+    cutoffs: tuple[int, ...] = (500, 3000)
     """Adaptive softmax: the first token id of each tail."""
     dropout_probability: float = 0.0
     """Dropout on the embeddings and on the LSTM's output."""
@@ -63,8 +71,8 @@ class TrainSettings(Settings):
     """Of matrices, decoupled."""
     gradient_clip_norm: float = 1.0
     """Longer gradients are shortened to this."""
-    number_type: Literal["fp32", "bf16"] = "bf16"
-    """Of products while training; sums, evaluation and use are fp32."""
+    number_type: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of products while training: bf16 where the processor has it. Evaluation and use are fp32."""
     log_every_steps: int = 50
     """Steps between two rows of the training log."""
 
@@ -83,16 +91,40 @@ class TrainSettings(Settings):
         """The recipe for a training text of so many tokens."""
         # A lane shorter than a window has no batch to carry its state to.
         most_lanes = max(1, (num_tokens - 1) // self.window_length)
-        names = Recipe.__dataclass_fields__.keys() - {"num_lanes"}
-        chosen = {name: getattr(self, name) for name in names}
-        return Recipe(num_lanes=min(self.num_lanes, most_lanes), **chosen)
+        names = Recipe.__dataclass_fields__.keys() - {"num_lanes", "number_type"}
+        return Recipe(
+            num_lanes=min(self.num_lanes, most_lanes),
+            number_type=self.resolved_number_type(),
+            **{name: getattr(self, name) for name in names},
+        )
+
+    def resolved_number_type(self) -> NumberType:
+        """The number type that this processor will compute with.
+
+        Raises:
+            UserMistake: bf16 is asked for on a processor without it.
+        """
+        if self.number_type == "auto":
+            return "bf16" if has_bf16() else "fp32"
+        if self.number_type == "bf16" and not has_bf16():
+            raise UserMistake(
+                "number_type is bf16, but this processor has no bf16 instructions.",
+                "Set number_type to fp32, or to auto, which takes what there is.",
+            )
+        return self.number_type
+
+
+def machine_facts(settings: TrainSettings) -> Mapping[str, str]:
+    """What the weights depend on beside tables and settings: it counts in the step's key."""
+    return {"number type": settings.resolved_number_type()}
 
 
 @step(
     reads=(TOKEN_IDS, VOCABULARY, PUNKT),
     writes=(TRAINING_LOG, EMBEDDINGS),
-    libraries=("torch", "numpy"),
+    libraries=("torch", "numpy", "matplotlib"),
     seeded=True,
+    outside=machine_facts,
 )
 def train(run: StepRun, settings: TrainSettings) -> None:
     """Train the language model, telling MLflow, Prefect and the terminal as it goes."""
@@ -116,6 +148,7 @@ def train(run: StepRun, settings: TrainSettings) -> None:
     vectors = model.embedding.weight.detach().numpy()
     run.write(EMBEDDINGS, {"token_id": range(len(vectors)), "vector": list(vectors)})
     language = {name: asdict(model) for name, model in _punkt_models(run.read(PUNKT)).items()}
+    run.write_picture(TRAINING_CURVE_FILE, _curve(rows))
     bundle = Bundle(model, vocabulary, "_end_", language)
     run.write_file(TRAINED_WEIGHTS_FILE, bundle.to_bytes(), bundle.digest())
 
@@ -147,6 +180,16 @@ def _watched(run: StepRun, records: Iterable[Record], num_targets: int) -> Itera
             if record.split == "validation":
                 say(f"step {record.step} of {record.num_steps}: {note}")
             yield record
+
+
+def _curve(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    trained = [row for row in rows if row["split"] == "train"]
+    validated = [row for row in rows if row["split"] == "validation"]
+    return draw_training_curve_png(
+        [row["tokens_seen"] for row in trained],
+        [row["loss_nats_per_token"] for row in trained],
+        [(row["tokens_seen"], row["loss_nats_per_token"]) for row in validated],
+    )
 
 
 def _punkt_models(rows: pa.Table) -> dict[str, PunktModel]:

@@ -1,0 +1,1 @@
+"""What tasks share and no step is: tracking, the step cache, reports, the tokeniser."""

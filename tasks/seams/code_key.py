@@ -16,8 +16,16 @@ from pathlib import Path
 PROJECT = ("flows", "tasks", "models", "data")
 # A change here moves no value of any table; what the store means by a table is STORE_FORMAT's job.
 PLUMBING = frozenset(
-    ["data.digest", "data.errors", "data.store", "tasks.seams.report", "tasks.seams.step_cache"]
-    + ["tasks.seams.settings", "tasks.seams.tracking"]
+    [
+        "data.digest",
+        "data.errors",
+        "data.store",
+        "tasks.seams.report",
+        "tasks.seams.run_context",
+        "tasks.seams.settings",
+        "tasks.seams.step_cache",
+        "tasks.seams.tracking",
+    ]
 )
 
 

@@ -25,6 +25,7 @@ from prefect.logging import get_run_logger
 from tqdm import tqdm
 
 SECONDS_BETWEEN_UPDATES = 2.0  # of Prefect's progress artifact; each is a request to its server
+SECONDS_BETWEEN_LINES = 15.0  # in a log that is no terminal
 MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|&~$])")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -51,18 +52,25 @@ def progress(description: str, total: int, unit: str) -> Iterator[Advance]:
     artifact: UUID | None = None
     if _in_prefect_run():
         artifact = _artifact_id(create_progress_artifact(0.0, description=description))
-    last_update = time.monotonic()
-    bar = tqdm(total=total, desc=description, unit=unit, unit_scale=True, mininterval=0.5)
+    last_update = last_line = started = time.monotonic()
+    # No bar where nobody watches: a log gets a line now and then instead.
+    bar = tqdm(total=total, desc=description, unit=unit, unit_scale=True, disable=None)
+    done = 0
 
     def advance(amount: int, note: str = "") -> None:
-        nonlocal last_update
+        nonlocal last_update, last_line, done
+        done = min(total, done + amount)
         bar.set_postfix_str(note, refresh=False)
         bar.update(amount)
         now = time.monotonic()
+        share = done / max(1, total)
         if artifact and now - last_update > SECONDS_BETWEEN_UPDATES:
             last_update = now
-            share = min(100.0, 100.0 * bar.n / max(1, total))
-            update_progress_artifact(artifact, share, description=f"{description} {note}")
+            update_progress_artifact(artifact, 100.0 * share, f"{description}: {note}")
+        if bar.disable and now - last_line > SECONDS_BETWEEN_LINES and share:
+            last_line = now
+            left = (now - started) * (1.0 - share) / share
+            say(f"{description}: {share:.0%}, {left:.0f} s left {note}".rstrip())
 
     with bar:
         yield advance

@@ -35,26 +35,13 @@ from data.schemas import TOKEN_IDS, Table
 from data.store import Store, TableWriter
 from tasks.seams.code_key import code_digests
 from tasks.seams.report import say
+from tasks.seams.run_context import RunContext
 from tasks.seams.settings import Settings
 from tasks.seams.tracking import TrackedRun, open_tracker
 
 STORE_FORMAT = "1"  # raise it when the meaning of a stored table changes without its code
 SHOWN_REASONS = 6
 S = TypeVar("S", bound=Settings)
-
-
-class RunContext(BaseModel):
-    """What all steps of a run share; small and JSON, so that it can travel between processes."""
-
-    store: str
-    """Root of the store, a path or a URL."""
-    seed: int
-    num_threads: int
-    tracking_uri: str | None
-    """MLflow's store; none tracks nothing."""
-    mlflow_run_id: str | None
-    provenance: dict[str, str]
-    """The git commit and the lock's digest, for the tables' lineage."""
 
 
 class TableReference(BaseModel):
@@ -149,6 +136,10 @@ class StepRun:
         self.store.write_bytes(name, content)
         self.files[name] = digest
 
+    def write_picture(self, file_name: str, content: bytes) -> None:
+        """Write a picture or page beside the tables; its bytes are its content."""
+        self.write_file(file_name, content, hashlib.sha256(content).hexdigest())
+
 
 def step(
     *,
@@ -194,7 +185,7 @@ def step(
             if seeded:
                 parts["seed"] = str(context.seed)
                 parts["number of threads"] = str(context.num_threads)
-            key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+            key = _digest_of(parts)[:16]
             folder = f"steps/{name}/{key}"
             store = Store(context.store)
             earlier = _earlier_manifests(store, name)
@@ -215,9 +206,10 @@ def step(
                     "key": key,
                     "inputs": {k: v.model_dump() for k, v in inputs.items()},
                     "input_files": input_files,
+                    "sources": _beginning_with("source ", parts),
                     "settings": settings.model_dump(mode="json"),
                     "seed": context.seed if seeded else None,
-                    "code_digest": _digest_of("code ", parts),
+                    "code_digest": _digest_of(_beginning_with("code ", parts)),
                     "mlflow_run_id": context.mlflow_run_id,
                     **context.provenance,
                 },
@@ -227,7 +219,7 @@ def step(
             work(run, settings)
             unwritten = {table.name for table in writes} - set(run.tables)
             assert not unwritten, f"step {name} did not write {unwritten}"
-            outcome = {
+            outcome: dict[str, Any] = {
                 "step": name,
                 "key": key,
                 "tables": {k: v.model_dump() for k, v in run.tables.items()},
@@ -251,15 +243,15 @@ def step(
         run_step.__doc__ = inspect.getdoc(work)
         return cast(
             "Task[..., StepOutcome]",
-            prefect_task(name=name, cache_policy=NO_CACHE, persist_result=False)(run_step),
+            prefect_task(
+                name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False
+            )(run_step),
         )
 
     return decorate
 
 
-def _named(
-    tables: tuple[Table, ...], upstream: Sequence[StepOutcome]
-) -> dict[str, TableReference]:
+def _named(tables: tuple[Table, ...], upstream: Sequence[StepOutcome]) -> dict[str, TableReference]:
     made = {k: reference for outcome in upstream for k, reference in outcome.tables.items()}
     absent = [table.name for table in tables if table.name not in made]
     assert not absent, f"no earlier step was handed in that writes {absent}"
@@ -312,7 +304,9 @@ def _short(reasons: Sequence[str]) -> str:
     return "; ".join(reasons[:SHOWN_REASONS]) + (f"; and {rest} more" if rest > 0 else "")
 
 
-def _digest_of(prefix: str, parts: Mapping[str, str]) -> str:
-    chosen = {name: value for name, value in parts.items() if name.startswith(prefix)}
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+def _beginning_with(prefix: str, parts: Mapping[str, str]) -> dict[str, str]:
+    return {k.removeprefix(prefix): v for k, v in parts.items() if k.startswith(prefix)}
 
+
+def _digest_of(parts: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

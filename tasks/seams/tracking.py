@@ -1,4 +1,4 @@
-"""MLflow's home: one run a pipeline run, child runs for its parts, models, and what tables fed them.
+"""MLflow's home: a run for each pipeline run, child runs for its parts, models, input tables.
 
 `open_tracker(None)` gives a twin that does nothing, for tests and for runs without tracking. MLflow
 is imported when a store is opened, not before: the short commands need not wait for it.
@@ -212,7 +212,6 @@ class _MlflowTracker:
                     ColSpec(DataType.string, "bag_set_id"),
                     ColSpec(DataType.long, "rank"),
                     ColSpec(Array(DataType.string), "tokens"),
-                    ColSpec(DataType.string, "sentence"),
                     ColSpec(DataType.double, "log_probability_nats"),
                     ColSpec(DataType.double, "score"),
                 ]

@@ -1,0 +1,49 @@
+# bookloom: `make run` and `make test` are all that is needed; `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+
+.PHONY: help run standard test check dictionary lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
+
+run: .venv/installed ## run the whole pipeline on the packaged plays (the quick deployment)
+	$(BIN)/bookloom run --deployment quick
+
+standard: .venv/installed ## the same at full quality
+	$(BIN)/bookloom run --deployment standard
+
+test: .venv/installed-for-tests ## run all tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed-for-tests ## format, lint, strict types, the import rule, the data dictionary
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy flows tasks models data
+	$(BIN)/python -m pytest tests/test_import_rule.py tests/data/test_dictionary.py
+
+dictionary: .venv/installed ## write data/README.md from data/schemas.py
+	$(BIN)/python -m data.dictionary
+
+lock: ## renew the lock files from the ranges in pyproject.toml
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet .
+	.venv-lock/bin/pip freeze --exclude bookloom | sed 's/+cpu//' > requirements.lock
+	.venv-lock/bin/pip install --quiet '.[test]'
+	.venv-lock/bin/pip freeze --exclude bookloom | sed 's/+cpu//' | grep -vxFf requirements.lock > requirements-test.lock
+	rm -rf .venv-lock build
+
+clean: ## remove what runs have made, and the environment
+	rm -rf .venv artefacts
+
+.venv/installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --quiet -r requirements.lock
+	$(PIP) install --quiet --no-deps -e .
+	touch $@
+
+.venv/installed-for-tests: .venv/installed requirements-test.lock
+	$(PIP) install --quiet -r requirements-test.lock
+	touch $@

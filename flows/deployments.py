@@ -1,0 +1,29 @@
+"""The settings of real runs, which live in `prefect.yaml` and nowhere else."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data.bag_sets import nearest_words
+from data.errors import UserMistake
+from flows.environment import PROJECT_ROOT
+
+DEPLOYMENTS_FILE = PROJECT_ROOT / "prefect.yaml"
+
+
+def deployment_settings(name: str, path: Path = DEPLOYMENTS_FILE) -> dict[str, Any]:
+    """The settings of a deployment of the pipeline, as plain values.
+
+    Raises:
+        UserMistake: there is no such deployment.
+    """
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    found = {entry["name"]: entry for entry in content["deployments"]}
+    if name not in found:
+        nearest = nearest_words(name, found) or sorted(found)
+        raise UserMistake(
+            f"{path.name} has no deployment {name!r}.", f"Choose one of: {', '.join(nearest)}."
+        )
+    settings: dict[str, Any] = found[name]["parameters"]["settings"]
+    return settings

@@ -1,0 +1,83 @@
+"""The whole journey of a book, as one Prefect flow: each line below is one step, one file.
+
+source -> books, sections -> sentences -> vocabulary -> token_ids -> language model -> sentences
+                                  |                                              from bags
+                                  +-> text_features -> codes, clusters, map
+"""
+
+import time
+from typing import Any
+
+from prefect import flow
+from tasks.cluster import ClusterSettings, cluster
+from tasks.weigh import WeighSettings, weigh
+
+from flows.environment import home_store, tracking_uri
+from tasks.choose_opening import ChooseOpeningSettings, choose_opening
+from tasks.count import CountSettings, count
+from tasks.encode import EncodeSettings, encode
+from tasks.evaluate import EvaluateSettings, evaluate
+from tasks.measure import MeasureSettings, measure
+from tasks.pick import PickSettings, pick
+from tasks.publish import publish
+from tasks.read import ReadSettings, read
+from tasks.recover import RecoverSettings, recover
+from tasks.seams.run_context import open_run
+from tasks.seams.settings import Settings
+from tasks.tokenise import TokeniseSettings, tokenise
+from tasks.train import TrainSettings, train
+
+
+class PipelineSettings(Settings):
+    """Settings of a run; those of each step stand beside the step."""
+
+    name: str = "pipeline"
+    """What the run is called in MLflow and in Prefect."""
+    store: str | None = None
+    """Where tables go, a path or a URL; by default `store` under bookloom's home."""
+    seed: int = 1
+    """Of everything that draws random numbers."""
+    num_threads: int = 2
+    """Threads that products use; with the seed, part of the promise of equal digests."""
+    read: ReadSettings = ReadSettings()
+    tokenise: TokeniseSettings = TokeniseSettings()
+    count: CountSettings = CountSettings()
+    train: TrainSettings = TrainSettings()
+    choose_opening: ChooseOpeningSettings = ChooseOpeningSettings()
+    pick: PickSettings = PickSettings(unknown="drop")
+    recover: RecoverSettings = RecoverSettings()
+    weigh: WeighSettings = WeighSettings()
+    cluster: ClusterSettings = ClusterSettings()
+
+
+@flow(name="bookloom", flow_run_name="{settings.name}", persist_result=False)
+def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:  # noqa: B008
+    """Read books, train a language model, pick sentences from bags, draw the map of the texts."""
+    started = time.time()
+    with open_run(
+        settings.name,
+        store=settings.store or home_store(),
+        tracking_uri=tracking_uri(),
+        seed=settings.seed,
+        num_threads=settings.num_threads,
+        settings=settings.model_dump(mode="json"),
+    ) as run:
+        books = read(run, settings.read)
+        sentences = tokenise(run, settings.tokenise, books)
+        vocabulary = count(run, settings.count, books, sentences)
+        token_ids = encode(run, EncodeSettings(), books, sentences, vocabulary)
+
+        trained = train(run, settings.train, sentences, vocabulary, token_ids)
+        model = choose_opening(run, settings.choose_opening, token_ids, trained)
+        perplexities = evaluate(run, EvaluateSettings(), token_ids, model)
+        picked = pick(run, settings.pick, model)
+        recovered = recover(run, settings.recover, token_ids, model)
+
+        features = weigh(run, settings.weigh, books, sentences)
+        clusters = cluster(run, settings.cluster, books, features)
+
+        made = [books, sentences, vocabulary, token_ids, trained, model, perplexities, picked]
+        made += [recovered, features, clusters]
+        metrics = measure(run, MeasureSettings(), *made)
+        summary: dict[str, Any] = publish(run, started, [*made, metrics])
+    return summary

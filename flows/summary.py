@@ -1,0 +1,72 @@
+"""What `bookloom run` prints at the end: where everything is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from flows.environment import ui_commands
+
+NUM_SHOWN_SETS = 3
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """The summary of a run for a person at a terminal."""
+    metrics = summary["metrics"]
+    lines = ["", "tables"]
+    lines += [
+        f"  {name:<18} {table['num_rows']:>9,} rows  {table['path']}"
+        for name, table in summary["tables"].items()
+    ]
+    if not summary["recomputed"]:
+        lines += ["", "Nothing has changed: no step was recomputed."]
+    else:
+        lines += ["", f"recomputed  {', '.join(summary['recomputed'])}"]
+        lines += [f"reused      {', '.join(summary['reused'])}"] * bool(summary["reused"])
+    lines += [
+        "",
+        f"held-out perplexity   {_shown(metrics['test_perplexity'])} on test text, "
+        f"{_shown(metrics['validation_perplexity'])} on validation text "
+        f"({summary['vocabulary_size']:,} types, {_share(summary['unknown_share'])} unknown)",
+        f"hidden words found    {_share(metrics['bag_words_recovered'])} of words, "
+        f"{_share(metrics['bag_sentences_recovered'])} of whole sentences",
+        f"clusters and labels   accuracy {_shown(metrics['cluster_accuracy'])}, "
+        f"NMI {_shown(metrics['cluster_nmi'])}, ARI {_shown(metrics['cluster_ari'])}",
+        f"training speed        {_shown(metrics['training_tokens_per_second'])} tokens/s",
+        "",
+        *_sentence_lines(summary["tables"]),
+        "",
+        f"map of the texts      {summary['files']['map.png']}",
+        f"  to explore          {summary['files']['map.html']}",
+        f"language model        {summary['model']['uri']}",
+        f"inputs refused        {summary['num_refusals']}",
+        f"MLflow run            {summary['mlflow_run_id']}",
+        "",
+        "to look at it",
+        *(f"  {name:<8} {command}" for name, command in ui_commands().items()),
+        "",
+        f"done in {summary['seconds']:.0f} s",
+    ]
+    return "\n".join(lines)
+
+
+def _sentence_lines(tables: Mapping[str, Any]) -> list[str]:
+    examples = pq.read_table(tables["recovery_examples"]["path"]).to_pylist()
+    picked = pq.read_table(tables["bag_sentences"]["path"]).to_pylist()
+    lines = ["sentences from the bags of the example file"]
+    lines += [f"  {row['bag_set_id']:>4}  {row['sentence']}" for row in picked if row["rank"] == 1]
+    if examples:
+        lines += ["", "sentences found again in bags that hide each of their words"]
+    for row in examples[:NUM_SHOWN_SETS]:
+        lines += [f"  bags    {' | '.join(' '.join(bag) for bag in row['bags'])}"]
+        lines += [f"  picked  {' '.join(row['picked_tokens'])}"]
+        lines += [f"  true    {' '.join(row['true_tokens'])}", ""]
+    return lines
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _share(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1%}"

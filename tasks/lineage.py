@@ -1,0 +1,85 @@
+"""Lineage: what a table came from, back to the books."""
+
+from typing import Any
+
+from data.bag_sets import nearest_words
+from data.errors import UserMistake
+from data.schemas import TABLES
+from data.store import Store
+
+SHOWN = (
+    "step",
+    "sources",
+    "settings",
+    "seed",
+    "code_digest",
+    "lock_digest",
+    "git_commit",
+    "mlflow_run_id",
+)
+
+
+def lineage(store_root: str, table: str) -> dict[str, Any]:
+    """A table's ancestry: `table`, `path`, `digest`, how it was made, and its `inputs` likewise.
+
+    Args:
+        store_root: root of the store.
+        table: a table's name, meaning that of the newest run, or a path in the store.
+
+    Raises:
+        UserMistake: there is no such table.
+    """
+    store = Store(store_root)
+    return _ancestry(store, _name_in_store(store, table))
+
+
+def newest_run(store: Store) -> dict[str, Any]:
+    """The record of the newest run that ended well.
+
+    Raises:
+        UserMistake: there is none.
+    """
+    records = [store.read_json(name) for name in store.names("runs") if name.endswith(".json")]
+    if not records:
+        raise UserMistake(
+            f"There is no run in {store.path('')} yet.", "Make one first: bookloom run."
+        )
+    return max(records, key=lambda record: float(record["unix_seconds"]))
+
+
+def _name_in_store(store: Store, table: str) -> str:
+    if table in TABLES:
+        tables = newest_run(store)["tables"]
+        if table not in tables:
+            raise UserMistake(f"The newest run made no table {table}.", "Run the pipeline again.")
+        table = tables[table]["path"]
+    name = table.removeprefix(store.path("")).lstrip("/")
+    if not name.endswith(".parquet") or not store.exists(name):
+        nearest = nearest_words(table, TABLES) or sorted(TABLES)
+        raise UserMistake(
+            f"There is no table {table!r} in {store.path('')}.",
+            f"Name one of its tables, such as {', '.join(nearest)}, or a path in the store.",
+        )
+    return name
+
+
+def _ancestry(store: Store, name: str) -> dict[str, Any]:
+    made = store.lineage(name)
+    return {
+        "table": made["table"],
+        "path": store.path(name),
+        "digest": made["digest"],
+        **{key: made[key] for key in SHOWN},
+        "inputs": [
+            *(_ancestry(store, reference["name"]) for reference in made["inputs"].values()),
+            *(_file_ancestry(store, *item) for item in made["input_files"].items()),
+        ],
+    }
+
+
+def _file_ancestry(store: Store, name: str, digest: str) -> dict[str, Any]:
+    """A file came about with the tables that its step wrote beside it: theirs is its ancestry."""
+    folder, file_name = name.rsplit("/", 1)
+    tables = store.read_json(f"{folder}/manifest.json")["outcome"]["tables"]
+    beside = _ancestry(store, next(iter(tables.values()))["name"])
+    return {**beside, "table": file_name, "path": store.path(name), "digest": digest}

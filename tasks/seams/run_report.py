@@ -1,0 +1,195 @@
+"""What a run's report says: tables in, Markdown out. Text from books is escaped throughout."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from data.stop_words import ENGLISH_STOP_WORDS
+from models.batching import SPECIAL_TOKENS
+from tasks.seams.report import escaped, markdown_table
+from tasks.seams.step_cache import StepOutcome
+from tasks.seams.tokeniser import as_written
+
+NUM_SHOWN_WORDS = 12
+NUM_NEIGHBOURS = 6
+SEARCHED_NEIGHBOURS = 4000  # the vectors of rare words are hardly trained
+
+
+def books_report(books: pa.Table, sections: pa.Table, refusals: pa.Table) -> str:
+    """Books read and refused."""
+    num_sections = Counter(sections["book_id"].to_pylist())
+    rows = [
+        [
+            book["title"],
+            book["genre"] or "",
+            book["split"],
+            num_sections[book["book_id"]],
+            book["num_characters"],
+        ]
+        for book in books.to_pylist()
+    ]
+    text = f"## Books\n\n{len(rows)} read, {refusals.num_rows} refused.\n\n"
+    if refusals.num_rows:
+        refused = [
+            [r["source"], r["reason"], r["remedy"], r["offset"]] for r in refusals.to_pylist()
+        ]
+        text += markdown_table(["refused", "reason", "remedy", "byte"], refused) + "\n\n"
+    return text + markdown_table(["title", "genre", "split", "sections", "characters"], rows)
+
+
+def vocabulary_report(vocabulary: pa.Table, embeddings: pa.Table) -> str:
+    """The vocabulary's size, its most frequent words and some words' nearest neighbours."""
+    tokens = vocabulary["token"].to_pylist()
+    counts = vocabulary["count"].to_pylist()
+    frequent = [[tokens[i], counts[i]] for i in range(4, min(14, len(tokens)))]
+    neighbours = [
+        [word, ", ".join(near)] for word, near in nearest_neighbours(tokens, embeddings).items()
+    ]
+    return "\n\n".join(
+        [
+            f"## Vocabulary\n\n{len(tokens):,} token types; {counts[3]:,} of "
+            f"{sum(counts[3:]):,} training tokens are `_unknown_`.",
+            markdown_table(["most frequent", "count"], frequent),
+            "Nearest neighbours of frequent words, by the cosine of their learned vectors:",
+            markdown_table(["word", "nearest"], neighbours),
+        ]
+    )
+
+
+def nearest_neighbours(tokens: Sequence[str], embeddings: pa.Table) -> dict[str, list[str]]:
+    """Words with those whose vectors have the largest cosine with theirs."""
+    width = len(embeddings["vector"][0])
+    flat = embeddings["vector"].combine_chunks().flatten().to_numpy()
+    vectors_VE = flat.reshape(-1, width)[:SEARCHED_NEIGHBOURS]
+    unit_VE = vectors_VE / np.maximum(np.linalg.norm(vectors_VE, axis=1, keepdims=True), 1e-12)
+    words = [
+        index
+        for index, token in enumerate(tokens[:SEARCHED_NEIGHBOURS])
+        if len(token) > 2 and token.isalpha() and token.lower() not in ENGLISH_STOP_WORDS
+    ]
+    found = {}
+    for index in words[:NUM_SHOWN_WORDS]:
+        cosines_V = unit_VE @ unit_VE[index]
+        cosines_V[: len(SPECIAL_TOKENS)] = -2.0  # they are no words
+        nearest = np.argsort(-cosines_V, kind="stable")
+        found[tokens[index]] = [tokens[i] for i in nearest if i != index][:NUM_NEIGHBOURS]
+    return found
+
+
+def training_report(
+    perplexities: pa.Table, metrics: Mapping[str, float | None], titles: Mapping[str, str]
+) -> str:
+    """Perplexity of each held-out book, beside vocabulary size and share of unknown words."""
+    rows = [
+        [
+            titles.get(row["book_id"], row["book_id"]),
+            row["split"],
+            math.exp(row["nats"] / row["num_tokens"]),
+            row["num_tokens"],
+            row["num_unknown"] / row["num_tokens"],
+        ]
+        for row in perplexities.to_pylist()
+        if row["num_tokens"]
+    ]
+    return "\n\n".join(
+        [
+            "## Language model",
+            f"Perplexity {_shown(metrics['validation_perplexity'])} on validation and "
+            f"{_shown(metrics['test_perplexity'])} on test text, with a vocabulary of "
+            f"{_shown(metrics['vocabulary_size'])} types and {_share(metrics['unknown_share'])} "
+            "of the test tokens `_unknown_`; one lane a book, every token in order.",
+            markdown_table(["held-out book", "split", "perplexity", "tokens", "unknown"], rows),
+        ]
+    )
+
+
+def sentences_report(
+    sentences: pa.Table, recovery: pa.Table, examples: pa.Table, openings: pa.Table
+) -> str:
+    """Sentences from bags, and how often a hidden sentence comes back."""
+    shown = [
+        [row["bag_set_id"], row["rank"], row["sentence"], row["log_probability_nats"], row["score"]]
+        for row in sentences.to_pylist()
+    ]
+    tried = [
+        [
+            row["strategy"],
+            row["beam_width"],
+            row["frequency_discount"],
+            row["num_words_right"] / row["num_words"],
+            row["num_sentences_right"] / row["num_sentences"],
+        ]
+        for row in recovery.to_pylist()
+    ]
+    opened = [
+        [
+            row["opening"],
+            row["num_words_right"],
+            row["num_words"],
+            "chosen" if row["chosen"] else "",
+        ]
+        for row in openings.to_pylist()
+    ]
+    parts = [
+        "## Sentences from bags",
+        markdown_table(["bag set", "rank", "sentence", "log p (nats)", "score"], shown),
+        "Held-out sentences of 5 to 12 words, each word hidden among others drawn by frequency: "
+        "the share that comes back.",
+        markdown_table(["strategy", "beam", "discount", "words", "sentences"], tried),
+        "The token that opens a sentence, tried on validation sentences:",
+        markdown_table(["opening", "words recovered", "of", ""], opened),
+        "Some of them, with their bags:",
+    ]
+    for row in examples.to_pylist()[:5]:
+        bags = " &#124; ".join(escaped(" ".join(bag)) for bag in row["bags"])
+        parts.append(
+            f"- true: *{escaped(as_written(row['true_tokens']))}*\n"
+            f"- picked: *{escaped(as_written(row['picked_tokens']))}*\n"
+            f"- bags: {bags}"
+        )
+    return "\n\n".join(parts)
+
+
+def clusters_report(scores: pa.Table, terms: pa.Table, codes: pa.Table) -> str:
+    """Clusters with their terms, and every method's scores against the labels."""
+    sizes = Counter(codes["cluster"].to_pylist())
+    top: dict[int, list[str]] = {}
+    for row in terms.to_pylist():
+        top.setdefault(row["cluster"], []).append(row["term"])
+    clusters = [[c, sizes[c], ", ".join(words[:8])] for c, words in sorted(top.items())]
+    scored = [
+        [row["method"], row["accuracy"], row["nmi"], row["ari"]] for row in scores.to_pylist()
+    ]
+    return "\n\n".join(
+        [
+            "## Clusters",
+            markdown_table(["cluster", "texts", "terms"], clusters),
+            "Against the labels, where there are any (no method sees them):",
+            markdown_table(["method", "accuracy", "NMI", "ARI"], scored),
+        ]
+    )
+
+
+def steps_report(outcomes: Sequence[StepOutcome]) -> str:
+    """What ran, what was reused, and why."""
+    rows = [
+        [
+            outcome.step,
+            "reused" if outcome.reused else "ran",
+            outcome.seconds,
+            "; ".join(outcome.reasons[:4]),
+        ]
+        for outcome in outcomes
+    ]
+    return "## Steps\n\n" + markdown_table(["step", "", "seconds", "why"], rows)
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.1f}".removesuffix(".0")
+
+
+def _share(value: float | None) -> str:
+    return "an unknown share" if value is None else f"{value:.1%}"

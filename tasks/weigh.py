@@ -1,0 +1,85 @@
+"""Weigh: books, sections, sentences -> text_features, text_terms.
+
+in    the tokens of every section
+does  weighs each section's terms by TF-IDF
+out   one sparse row a section, with its book's genre as label, and what the columns mean
+"""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from data.errors import UserMistake
+from data.schemas import BOOKS, SENTENCES, TEXT_FEATURES, TEXT_TERMS
+from data.stop_words import ENGLISH_STOP_WORDS
+from models.text_weights import tf_idf
+from tasks.seams.settings import Settings
+from tasks.seams.step_cache import StepRun, step
+from tasks.seams.tokeniser import as_written
+
+QUOTATION_TOKENS = 20
+
+
+class WeighSettings(Settings):
+    """What counts as a text and as a term."""
+
+    minimum_tokens: int = 50
+    """Shorter sections are no texts of their own: too few words to place them by."""
+    minimum_texts: int = 5
+    """A term stands in at least so many texts."""
+    maximum_terms: int = 3000
+    """Only so many terms are kept, the most frequent."""
+
+
+@step(
+    reads=(BOOKS, SENTENCES),
+    writes=(TEXT_FEATURES, TEXT_TERMS),
+    libraries=("scikit-learn", "scipy", "numpy"),
+)
+def weigh(run: StepRun, settings: WeighSettings) -> None:
+    """Write each section's TF-IDF weights."""
+    genres = run.read(BOOKS, ["book_id", "genre"]).to_pylist()
+    genre_of = {row["book_id"]: row["genre"] for row in genres}
+    tokens_of: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "tokens"]):
+        for row in rows.to_pylist():
+            tokens_of[row["book_id"], row["section_index"]] += row["tokens"]
+    texts = {key: t for key, t in tokens_of.items() if len(t) >= settings.minimum_tokens}
+    try:
+        weights = tf_idf(
+            list(texts.values()),
+            stop_words=ENGLISH_STOP_WORDS,
+            min_texts=min(settings.minimum_texts, max(1, len(texts) // 2)),
+            max_terms=settings.maximum_terms,
+        )
+    except ValueError as error:
+        raise UserMistake(
+            f"The texts cannot be weighed: {error}.", "Add text, or lower weigh.minimum_tokens."
+        ) from error
+    features_NV = weights.features_NV
+    run.write(TEXT_FEATURES, _feature_columns(texts, genre_of, features_NV))
+    run.write(
+        TEXT_TERMS,
+        {
+            "term_id": range(len(weights.terms)),
+            "term": weights.terms,
+            "inverse_document_frequency": weights.inverse_document_frequency_V,
+        },
+    )
+
+
+def _feature_columns(
+    texts: dict[tuple[str, int], list[str]], genre_of: dict[str, str | None], features_NV: Any
+) -> dict[str, Any]:
+    features_NV = features_NV.sorted_indices()
+    edges = features_NV.indptr
+    return {
+        "text_id": range(len(texts)),
+        "book_id": [book_id for book_id, _ in texts],
+        "section_index": [index for _, index in texts],
+        "label": [genre_of[book_id] for book_id, _ in texts],
+        "quotation": [as_written(tokens[:QUOTATION_TOKENS]) for tokens in texts.values()],
+        "term_ids": np.split(features_NV.indices, edges[1:-1]),
+        "weights": np.split(features_NV.data, edges[1:-1]),
+    }
