@@ -48,8 +48,10 @@ class TableDigest:
 
     def _runs(self, batch: pa.RecordBatch) -> Iterable[tuple[str, int, int]]:
         """Stretches of rows of one book: (key, start, stop)."""
+        if not batch.num_rows:
+            return []
         if not self._table.by_book:
-            return [("", 0, batch.num_rows)] if batch.num_rows else []
+            return [("", 0, batch.num_rows)]
         keys = batch.column("book_id").to_pylist()
         cuts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
         return zip((keys[i] for i in cuts), cuts, [*cuts[1:], len(keys)], strict=True)

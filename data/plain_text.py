@@ -79,7 +79,7 @@ _HEADING = re.compile(
 _PART = re.compile(r"\S(?:.{5999,11999}?\n[^\S\n]*\n|.{5999,}?\n|.*)", re.DOTALL)
 
 
-class Refused(Exception):  # noqa: N818 (nothing went wrong in the program)
+class Refused(Exception):
     """A file that is not read as a book; `refusal` says why and what to do."""
 
     def __init__(self, refusal: Refusal) -> None:

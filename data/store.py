@@ -1,11 +1,12 @@
 """The store: a folder or an object store that holds tables as Parquet, and small files beside them.
 
 Whatever is published appears whole or not at all: it is written to a temporary name, flushed to
-the disk, then renamed. (An object store publishes an object whole when it is closed.)
+the disk, then renamed. (For an object store it is written to a local file, then sent whole.)
 """
 
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -118,9 +119,9 @@ class Store:
         with self._open_parquet(name) as parquet:
             metadata = parquet.schema_arrow.metadata or {}
             metadata = {**metadata, **(parquet.metadata.metadata or {})}
-        if LINEAGE_KEY not in metadata:
+            content: dict[str, Any] | None = json.loads(metadata.get(LINEAGE_KEY, b"null"))
+        if content is None:
             raise _damaged(self.path(name), "it carries no lineage of bookloom")
-        content: dict[str, Any] = json.loads(metadata[LINEAGE_KEY])
         return content
 
     def _full(self, name: str) -> str:
@@ -131,15 +132,18 @@ class Store:
         with self._files.open(self._full(name), "rb") as file:
             try:
                 yield pq.ParquetFile(file, page_checksum_verification=True)
-            except (pa.ArrowInvalid, OSError) as error:
+            except (pa.ArrowException, OSError, ValueError) as error:
                 raise _damaged(self.path(name), error) from error
 
     @contextmanager
     def _publish(self, name: str) -> Iterator[IO[bytes]]:
         final = self._full(name)
         if not self._is_local:
-            with self._files.open(final, "wb") as file:
+            # Closing an object publishes it, even half written after an exception.
+            with tempfile.NamedTemporaryFile() as file:
                 yield file
+                file.flush()
+                self._files.put_file(file.name, final)
             return
         os.makedirs(os.path.dirname(final), exist_ok=True)
         temporary = f"{final}.{uuid.uuid4().hex}.tmp"
@@ -181,6 +185,9 @@ class TableWriter:
         unknown = set(columns) - set(self._schema.names)
         if unknown:
             raise ValueError(f"columns {sorted(unknown)} are not declared in data/schemas.py")
+        missing = set(self._schema.names) - set(columns)
+        if missing:
+            raise ValueError(f"columns {sorted(missing)} are missing")
         self.write_table(pa.Table.from_pydict(dict(columns), schema=self._schema))
 
     def write_table(self, rows: pa.Table) -> None:

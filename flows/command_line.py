@@ -20,6 +20,12 @@ from flows.environment import home_store, prepare, tracking_uri
 MISTAKE_EXIT_CODE = 2
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
 
+
+def _examples(*lines: str) -> str:
+    """The end of a command's help. Every line stands by itself, as typed."""
+    return "\n\n".join(["Examples:", *(f"    {line}" for line in lines)])
+
+
 app = App(
     name="bookloom",
     help="Books in; a language model, sentences picked from bags of words, and a map out.",
@@ -28,7 +34,13 @@ app = App(
 )
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "bookloom run",
+        "bookloom run --deployment standard",
+        'bookloom run --books my-novel.txt "shelf/*.txt"',
+    )
+)
 def run(
     *,
     deployment: str = "quick",
@@ -36,11 +48,6 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline: read, tokenise, train, pick sentences from bags, draw the map.
-
-    Examples:
-        bookloom run
-        bookloom run --deployment standard
-        bookloom run --books my-novel.txt "shelf/*.txt"
 
     Args:
         deployment: whose settings in prefect.yaml to use.
@@ -58,7 +65,12 @@ def run(
     _print(summary, as_json, summary_text)
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "bookloom generate --bags examples",
+        "bookloom generate --bags my-bags.txt --num-sentences 5 --frequency-discount 0.5",
+    )
+)
 def generate(
     *,
     bags: str,
@@ -74,10 +86,6 @@ def generate(
 
     A bag file has one set a line: bags parted by |, words by spaces or commas. A line may also be
     JSON: {"bags": [["hello", "hi"], ["world"]]}.
-
-    Examples:
-        bookloom generate --bags examples
-        bookloom generate --bags my-bags.txt --num-sentences 5 --frequency-discount 0.5
 
     Args:
         bags: a file of bag sets, or `examples` for those that come with bookloom.
@@ -111,12 +119,13 @@ def generate(
     _print(generate_sentences(tracking_uri(), model, settings), as_json, _sentences_text)
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        'bookloom score --text "To be, or not to be."',
+    )
+)
 def score(*, text: str, model: str | None = None, as_json: AsJson = False) -> None:
     """Log-probability, in nats, of each token of a text.
-
-    Examples:
-        bookloom score --text "To be, or not to be."
 
     Args:
         text: the text; it is cut into sentences and words as books are.
@@ -128,12 +137,13 @@ def score(*, text: str, model: str | None = None, as_json: AsJson = False) -> No
     _print(score_text(tracking_uri(), model, text), as_json, _score_text)
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "bookloom lineage bag_sentences",
+    )
+)
 def lineage(table: str, /, *, as_json: AsJson = False) -> None:
     """What a table came from, back to the books.
-
-    Examples:
-        bookloom lineage bag_sentences
 
     Args:
         table: a table's name, meaning that of the newest run, or a path in the store.

@@ -9,11 +9,10 @@ import time
 from typing import Any
 
 from prefect import flow
-from tasks.cluster import ClusterSettings, cluster
-from tasks.weigh import WeighSettings, weigh
 
 from flows.environment import home_store, tracking_uri
 from tasks.choose_opening import ChooseOpeningSettings, choose_opening
+from tasks.cluster import ClusterSettings, cluster
 from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode
 from tasks.evaluate import EvaluateSettings, evaluate
@@ -26,6 +25,7 @@ from tasks.seams.run_context import open_run
 from tasks.seams.settings import Settings
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import TrainSettings, train
+from tasks.weigh import WeighSettings, weigh
 
 
 class PipelineSettings(Settings):

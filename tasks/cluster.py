@@ -156,7 +156,8 @@ def features_matrix(texts: pa.Table, num_terms: int) -> csr_matrix:
 
 def default_num_clusters(labels: list[str | None]) -> int:
     """As many clusters as labels, or the rule of thumb of Mardia et al., Multivariate Analysis
-    (1979), for texts without any."""
+    (1979), for texts without any.
+    """
     return len({label for label in labels if label}) or max(2, round(math.sqrt(len(labels) / 2)))
 
 

@@ -126,6 +126,8 @@ def _log_to_mlflow(
         training.run_id,
         made.file(schemas.LANGUAGE_MODEL_FILE),
         made.file_digest(schemas.LANGUAGE_MODEL_FILE),
+        # The two most frequent words: any vocabulary has them.
+        [made.read(schemas.VOCABULARY, ["token"])["token"].to_pylist()[4:6]],
     )
     training.end()
 

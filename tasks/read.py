@@ -5,7 +5,8 @@ does  reads each into one text and its sections; decides which books are held ou
 out   books and sections; what could not be read, with the reason and the remedy
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from data.books import Book, Refusal
@@ -33,7 +34,7 @@ def source_digests(settings: ReadSettings) -> Mapping[str, str]:
         item.book_id if isinstance(item, Book) else item.source: (
             item.sha256 if isinstance(item, Book) else item.reason
         )
-        for item in read_books(settings.books)
+        for item in _items(settings)
     }
 
 
@@ -47,20 +48,20 @@ def read(run: StepRun, settings: ReadSettings) -> None:
     books: list[tuple[str, str]] = []
     refusals: list[Refusal] = []
     only_plays = True
-    for item in read_books(settings.books):  # a first pass: the split needs all books' digests
+    for item in _items(settings):  # a first pass: the split needs all books' digests
         if isinstance(item, Book):
             books.append((item.book_id, item.sha256))
             only_plays = only_plays and item.source.startswith("plays:")
         else:
             refusals.append(item)
     for refusal in refusals:
-        say(_refusal_line(refusal))
+        say(_refusal_line(refusal), logging.WARNING)
     if not books:
         reasons = " ".join(_refusal_line(refusal) for refusal in refusals)
         raise UserMistake(f"No book is left to learn from. {reasons}", "Name at least one book.")
     splits = assign_splits(books, plays=only_plays, seed=settings.split_seed)
     with run.writer(BOOKS) as book_rows, run.writer(SECTIONS) as section_rows:
-        for item in read_books(settings.books):
+        for item in _items(settings):
             if isinstance(item, Book):
                 split = splits[item.book_id]
                 book_rows.write(_book_row(item, split))
@@ -69,6 +70,11 @@ def read(run: StepRun, settings: ReadSettings) -> None:
         rows = [asdict(refusal) for refusal in refusals]
         writer.write({name: [row[name] for row in rows] for name in REFUSALS.schema.names})
     say(f"read {len(books)} books, refused {len(refusals)} inputs")
+
+
+def _items(settings: ReadSettings) -> Iterator[Book | Refusal]:
+    """In an order that does not depend on how the user listed them, so that no table does."""
+    return read_books(sorted(settings.books))
 
 
 def _book_row(book: Book, split: str) -> dict[str, list[object]]:

@@ -64,7 +64,10 @@ class _Module:
         self.name = name
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, tuple[str, str | None]] = {}  # bound name -> (module, attribute)
-        self._collect(_without_docstrings(ast.parse(text)).body)
+        tree = _without_docstrings(ast.parse(text))
+        for node in ast.walk(tree):  # imports inside functions too
+            self._bind(node)
+        self._collect(tree.body)
 
     def _collect(self, body: list[ast.stmt]) -> None:
         for node in body:
@@ -76,16 +79,20 @@ class _Module:
                     for leaf in ast.walk(target):
                         if isinstance(leaf, ast.Name):
                             self.definitions.setdefault(leaf.id, []).append(node)
-            elif isinstance(node, ast.Import):
-                for alias in node.names:
-                    bound = alias.asname or alias.name.split(".")[0]
-                    self.imports[bound] = (alias.name if alias.asname else bound, None)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for alias in node.names:
-                    self.imports[alias.asname or alias.name] = (node.module, alias.name)
             elif isinstance(node, ast.If | ast.Try | ast.With):
                 for field in ("body", "orelse", "finalbody"):
                     self._collect(getattr(node, field, []))
+                for handler in getattr(node, "handlers", []):
+                    self._collect(handler.body)
+
+    def _bind(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                bound = alias.asname or alias.name.split(".")[0]
+                self.imports[bound] = (alias.name if alias.asname else bound, None)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                self.imports[alias.asname or alias.name] = (node.module, alias.name)
 
 
 def _resolve(source: _Module, chain: list[str]) -> list[tuple[str, str]]:

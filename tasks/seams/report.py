@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 SECONDS_BETWEEN_UPDATES = 2.0  # of Prefect's progress artifact; each is a request to its server
 SECONDS_BETWEEN_LINES = 15.0  # in a log that is no terminal
-MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|&~$])")
+MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|&~$:])")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -38,12 +38,12 @@ class Advance(Protocol):
         ...
 
 
-def say(message: str) -> None:
+def say(message: str, level: int = logging.INFO) -> None:
     """One line for whoever watches: the run's log in Prefect and on the terminal."""
     if _in_prefect_run():
-        get_run_logger().info(message)
+        get_run_logger().log(level, message)
     else:
-        logging.getLogger("bookloom").info(message)
+        logging.getLogger("bookloom").log(level, message)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Computational Linguistics 32(4), 2006. Neither Punkt's trainer nor the word toke
 download.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from nltk.tokenize import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTrainer
 from nltk.tokenize.treebank import TreebankWordDetokenizer
 
+BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 QUOTATION_MARKS = ("``", "''")  # what NLTK makes of a straight double quotation mark
 
 
@@ -78,14 +80,14 @@ class SentenceSplitter:
     def spans(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Spans of the sentences of `text[start:end]`, in characters of `text`."""
         while start < end:
-            paragraph_end = text.find("\n\n", start, end)
-            paragraph_end = end if paragraph_end < 0 else paragraph_end
+            blank = BLANK_LINES.search(text, start, end)
+            paragraph_end, next_start = blank.span() if blank else (end, end)
             paragraph = text[start:paragraph_end]
             if not paragraph.isspace():
                 for first, last in self._punkt.span_tokenize(paragraph):
                     if first < last:
                         yield start + first, start + last
-            start = paragraph_end + 2
+            start = next_start
 
 
 def word_spans(sentence: str) -> list[tuple[int, int]]:

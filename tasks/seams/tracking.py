@@ -73,7 +73,13 @@ class Tracker(Protocol):
         """A run that was started before."""
         ...
 
-    def log_model(self, run_id: str | None, bundle: bytes, digest: str) -> str | None:
+    def log_model(
+        self,
+        run_id: str | None,
+        bundle: bytes,
+        digest: str,
+        example_bags: Sequence[Sequence[str]],
+    ) -> str | None:
         """Register a language model, unless one of this digest is there; gives its URI."""
         ...
 
@@ -196,8 +202,15 @@ class _MlflowTracker:
         assert run_id is not None
         return _MlflowRun(self._client, run_id)
 
-    def log_model(self, run_id: str | None, bundle: bytes, digest: str) -> str | None:
+    def log_model(
+        self,
+        run_id: str | None,
+        bundle: bytes,
+        digest: str,
+        example_bags: Sequence[Sequence[str]],
+    ) -> str | None:
         import mlflow
+        import pandas as pd
         from mlflow.models import ModelSignature
         from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
         from mlflow.types.schema import Array, DataType
@@ -227,6 +240,7 @@ class _MlflowTracker:
         from importlib.metadata import version as version_of
 
         mlflow.set_tracking_uri(self._uri)
+        example = pd.DataFrame({"bags": [[list(bag) for bag in example_bags]]})
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / LANGUAGE_MODEL_FILE
             path.write_bytes(bundle)
@@ -237,6 +251,7 @@ class _MlflowTracker:
                     artifacts={"bundle": str(path)},
                     code_paths=[str(PROJECT_ROOT / "models"), str(PROJECT_ROOT / "data")],
                     signature=signature,
+                    input_example=example,
                     pip_requirements=[f"{name}=={version_of(name)}" for name in SERVED_WITH],
                     registered_model_name=MODEL_NAME,
                 )
@@ -302,7 +317,13 @@ class _NoTracker:
     def resume(self, run_id: str | None) -> TrackedRun:
         return _NoRun()
 
-    def log_model(self, run_id: str | None, bundle: bytes, digest: str) -> str | None:
+    def log_model(
+        self,
+        run_id: str | None,
+        bundle: bytes,
+        digest: str,
+        example_bags: Sequence[Sequence[str]],
+    ) -> str | None:
         return None
 
 

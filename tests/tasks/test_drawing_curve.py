@@ -6,7 +6,11 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from tasks.drawing_curve import CURVE_HEIGHT_PIXELS, CURVE_WIDTH_PIXELS, draw_training_curve_png
+from tasks.seams.drawing_curve import (
+    CURVE_HEIGHT_PIXELS,
+    CURVE_WIDTH_PIXELS,
+    draw_training_curve_png,
+)
 
 
 def pixels(png: bytes) -> np.ndarray:

@@ -11,7 +11,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from tasks.drawing_map import (
+from tasks.seams.drawing_map import (
     MAP_HEIGHT_PIXELS,
     MAP_WIDTH_PIXELS,
     PALETTE,

@@ -1,0 +1,54 @@
+"""Isolation and miniature books: no test reads the user's Prefect profile or MLflow settings."""
+
+import os
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+
+HOME = Path(tempfile.mkdtemp(prefix="bookloom-tests-"))
+for name in [key for key in os.environ if key.startswith(("PREFECT_", "MLFLOW_"))]:
+    del os.environ[name]
+os.environ |= {
+    "BOOKLOOM_HOME": str(HOME),
+    "PREFECT_HOME": str(HOME / "prefect"),
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+(HOME / "prefect").mkdir()
+
+WHO = ("the king", "a sailor", "my lady", "the captain", "an old fool")
+DOES = ("sees", "loves", "follows", "forgets", "praises")
+WHAT = ("the sea", "a crown", "the moon", "my heart", "an empty house")
+HOW = ("at night", "in vain", "with joy", "for ever", "too late")
+
+
+def miniature_book(seed: int, num_chapters: int = 4, sentences: int = 40) -> str:
+    """A made-up book of chapters whose sentences follow a small grammar."""
+    draw = random.Random(seed)
+    chapters = []
+    for number in range(1, num_chapters + 1):
+        lines = [
+            f"{draw.choice(WHO).capitalize()} {draw.choice(DOES)} {draw.choice(WHAT)} "
+            f"{draw.choice(HOW)}{draw.choice('.!?')}"
+            for _ in range(sentences)
+        ]
+        paragraphs = [" ".join(lines[i : i + 5]) for i in range(0, sentences, 5)]
+        chapters.append(f"CHAPTER {number}\n\n" + "\n\n".join(paragraphs))
+    return "\n\n".join(chapters) + "\n"
+
+
+@pytest.fixture(scope="session")
+def miniature_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five miniature books."""
+    shelf = tmp_path_factory.mktemp("shelf")
+    for seed in range(5):
+        title = "<script>alert(1)</script> | *A* Tale" if seed == 0 else f"Tale {seed}"
+        header = f"The Project Gutenberg eBook of {title}\n\nTitle: {title}\n\n"
+        text = header + miniature_book(seed)
+        (shelf / f"tale_{seed}.txt").write_text(text, encoding="utf-8")
+    return shelf

@@ -1,0 +1,138 @@
+"""The command line as a subprocess: what it prints, where, and its exit codes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BOOKLOOM = str(Path(sys.executable).with_name("bookloom"))
+
+
+def bookloom(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [BOOKLOOM, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+
+
+def mistake(finished: "subprocess.CompletedProcess[str]") -> dict[str, str]:
+    """The error of a command that was given --json, and that it is told as promised."""
+    assert finished.returncode == 2, finished.stderr
+    assert "Traceback" not in finished.stderr
+    error: dict[str, str] = json.loads(finished.stdout)["error"]
+    assert set(error) == {"message", "remedy"}
+    return error
+
+
+@pytest.mark.parametrize("command", ["run", "generate", "score", "lineage"])
+def test_help_has_examples(command: str) -> None:
+    finished = bookloom(command, "--help")
+    assert finished.returncode == 0
+    assert f"bookloom {command}" in finished.stdout
+    assert "Examples" in finished.stdout
+
+
+def test_unknown_command_option_and_deployment() -> None:
+    assert bookloom("rum").returncode == 2
+    assert (
+        "--frobnicate"
+        in mistake(bookloom("score", "--text", "x", "--frobnicate", "--json"))["message"]
+    )
+    error = mistake(bookloom("run", "--deployment", "quik", "--json"))
+    assert "'quik'" in error["message"]
+    assert "quick" in error["remedy"]
+
+
+def test_store_without_a_run(tmp_path: Path) -> None:
+    error = mistake(bookloom("lineage", "books", "--json", BOOKLOOM_HOME=str(tmp_path)))
+    assert "no run" in error["message"]
+    error = mistake(bookloom("score", "--text", "hello", "--json", BOOKLOOM_HOME=str(tmp_path)))
+    assert "bookloom run" in error["remedy"]
+
+
+def test_generate_and_score_agree(miniature_run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bags.txt"
+    path.write_text("the my | king lady | sees loves | the | sea moon | .\n")
+    model = ("--model", miniature_run.summary["model"]["uri"], "--json")
+    finished = bookloom("generate", "--bags", str(path), "--num-sentences", "2", *model)
+    assert finished.returncode == 0, finished.stderr
+    [bag_set] = json.loads(finished.stdout)["bag_sets"]
+    assert bag_set["bag_set_id"] == "1"
+    first, second = bag_set["sentences"]
+    assert (first["rank"], second["rank"]) == (1, 2)
+    assert first["score"] >= second["score"]
+    scored = bookloom("score", "--text", " ".join(first["tokens"]), *model)
+    assert json.loads(scored.stdout)["total_nats"] == pytest.approx(
+        first["log_probability_nats"], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("the | captian\n", "line 1, bag 2.*'captian'.*'captain'"),
+        ("the | king\n\nmy | | lady\n", "line 3, bag 2 is empty"),
+        ('{"bags": [["the"], 5]}\n', "line 1"),
+        ("", "no bag set"),
+    ],
+)
+def test_malformed_bags_name_line_and_word(
+    miniature_run: Any, tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "bags.txt"
+    path.write_text(content)
+    model = miniature_run.summary["model"]["uri"]
+    error = mistake(bookloom("generate", "--bags", str(path), "--model", model, "--json"))
+    assert re.search(message, error["message"]), error
+
+
+def test_missing_bags_and_model(miniature_run: Any, tmp_path: Path) -> None:
+    error = mistake(bookloom("generate", "--bags", str(tmp_path / "none.txt"), "--json"))
+    assert "none.txt" in error["message"]
+    error = mistake(
+        bookloom("score", "--text", "the king", "--model", "models:/bookloom/999", "--json")
+    )
+    assert "models:/bookloom/999" in error["message"]
+
+
+def test_run_refuses_bad_files_and_goes_on(prefect_url: str, tmp_path: Path) -> None:
+    (tmp_path / "binary.txt").write_bytes(b"book\x00\x01\x02" * 50)
+    missing, binary = str(tmp_path / "missing.txt"), str(tmp_path / "binary.txt")
+    error = mistake(
+        bookloom(
+            "run", "--books", missing, binary, "--json",
+            PREFECT_API_URL=prefect_url, BOOKLOOM_HOME=str(tmp_path / "home"),
+        )
+    )  # fmt: skip
+    assert "No book is left" in error["message"]
+    assert "missing.txt" in error["message"]
+    assert "binary.txt was refused at byte 4" in error["message"]
+
+
+def test_run_prints_one_json_object(
+    prefect_url: str, miniature_shelf: Path, tmp_path: Path
+) -> None:
+    """The quick deployment's own settings on a miniature shelf, one file of it refused."""
+    (tmp_path / "empty.txt").write_text("")
+    finished = bookloom(
+        "run", "--books", str(miniature_shelf), str(tmp_path / "empty.txt"), "--json",
+        PREFECT_API_URL=prefect_url, BOOKLOOM_HOME=str(tmp_path / "home"),
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    summary = json.loads(finished.stdout)
+    assert summary["num_refusals"] == 1
+    assert summary["tables"]["books"]["num_rows"] == 5
+    assert Path(summary["files"]["map.png"]).read_bytes().startswith(b"\x89PNG")
+    assert "empty.txt" in finished.stderr
+    assert str(tmp_path / "home") in summary["tables"]["books"]["path"]
+    tree = bookloom("lineage", "text_codes", BOOKLOOM_HOME=str(tmp_path / "home"))
+    assert tree.returncode == 0
+    assert "made by read" in tree.stdout
