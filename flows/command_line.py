@@ -157,8 +157,10 @@ def lineage(table: str, /, *, as_json: AsJson = False) -> None:
 def main() -> None:
     """The `bookloom` command. Exit codes: 0 done, 2 a mistake that the message says how to mend."""
     prepare()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("bookloom").setLevel(logging.INFO)
+    # Ours alone: Prefect leaves its own handlers out where the root logger has one.
+    logger = logging.getLogger("bookloom")
+    logger.addHandler(logging.StreamHandler(sys.stderr))
+    logger.setLevel(logging.INFO)
     arguments = sys.argv[1:]
     try:
         app(arguments, exit_on_error=False, print_error=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -21,6 +22,8 @@ from models.vocabulary import Vocabulary
 
 METADATA_KEY = "bookloom"
 HEADER_LENGTH_BYTES = 8  # a safetensors file opens with its JSON header's length, little-endian
+# What a damaged header, damaged settings and tensors that do not fit them raise.
+_DAMAGE = (SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -82,22 +85,9 @@ class Bundle:
             ValueError: these are not the bytes of a bundle.
         """
         try:
-            length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
-            header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
-            metadata = json.loads(header["__metadata__"][METADATA_KEY])
-            tensors = load(content)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            return _read(content)
+        except _DAMAGE as error:
             raise ValueError(f"this is no bundle of bookloom: {error}") from error
-        architecture = metadata["architecture"]
-        architecture["cutoffs"] = tuple(architecture["cutoffs"])
-        # Random weights are about to be replaced; the caller's random state stays as it was.
-        with torch.random.fork_rng(devices=[]):
-            model = LanguageModel(Architecture(**architecture))
-        model.load_state_dict(tensors)
-        vocabulary = Vocabulary(
-            tuple(metadata["tokens"]), tuple(metadata["counts"]), metadata["lower_case"]
-        )
-        return Bundle(model.eval(), vocabulary, metadata["opening"], metadata["language"])
 
     def _tensors(self) -> dict[str, Tensor]:
         return dict(self.model.state_dict())
@@ -115,3 +105,24 @@ class Bundle:
             sort_keys=True,
             ensure_ascii=False,
         )
+
+
+def _read(content: bytes) -> Bundle:
+    length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
+    header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
+    metadata = json.loads(header["__metadata__"][METADATA_KEY])
+    tensors = load(content)
+    architecture = metadata["architecture"]
+    architecture["cutoffs"] = tuple(architecture["cutoffs"])
+    # Random weights are about to be replaced; the caller's random state stays as it was.
+    with torch.random.fork_rng(devices=[]):
+        model = LanguageModel(Architecture(**architecture))
+    model.load_state_dict(tensors)
+    vocabulary = Vocabulary(
+        tuple(metadata["tokens"]), tuple(metadata["counts"]), metadata["lower_case"]
+    )
+    if not len(vocabulary) == len(vocabulary.counts) == model.architecture.num_types:
+        raise ValueError(f"{len(vocabulary)} tokens for {model.architecture.num_types} types")
+    if metadata["opening"] not in SPECIAL_TOKENS:
+        raise ValueError(f"{metadata['opening']!r} opens no sentence")
+    return Bundle(model.eval(), vocabulary, metadata["opening"], metadata["language"])

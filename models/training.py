@@ -139,6 +139,10 @@ def train_language_model(
                 )
                 tally = _Tally()
         loss = total(evaluate(model, validation_lanes))
+        if not math.isfinite(loss.nats):
+            raise TrainingDiverged(
+                f"the validation loss is {loss.nats} at step {step} of {num_steps}"
+            )
         if loss.nats_per_token < best_loss:
             best_weights, best_loss = _weights(model), loss.nats_per_token
         yield Record(

@@ -78,7 +78,7 @@ def draw_map_png(points: MapPoints) -> bytes:
     """
     size = (MAP_WIDTH_PIXELS / _DPI, MAP_HEIGHT_PIXELS / _DPI)
     figure = Figure(figsize=size, dpi=_DPI, facecolor="white", layout="constrained")
-    grid = figure.add_gridspec(1, 2, width_ratios=(3.4, 1))
+    grid = figure.add_gridspec(1, 2, width_ratios=(3.1, 1))
     axes, side = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
     side.axis("off")
     label_N = np.array(points.labels) if points.labels is not None else np.full(len(points.x), "")
@@ -109,7 +109,7 @@ def draw_map_png(points: MapPoints) -> bytes:
             _colour(cluster),
             "\n".join(
                 (
-                    textwrap.fill(_cluster_name(points, cluster), 30),
+                    textwrap.fill(_cluster_name(points, cluster), 24),
                     _count(points.clusters == cluster),
                 )
             ),

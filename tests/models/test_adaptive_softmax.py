@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
@@ -103,6 +103,7 @@ def test_nats_of_no_targets_are_none_and_do_not_break_the_gradient() -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     asked=st.integers(1, 6).flatmap(
         lambda width: st.lists(

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batching import (
@@ -78,6 +78,7 @@ def streams(draw: st.DrawFn) -> tuple[TokenIds, int, int]:
     return np.array(stream, dtype=np.int32), num_lanes, draw(st.integers(1, 70))
 
 
+@settings(deadline=None)
 @given(streams())
 def test_every_pair_of_the_stream_stands_in_one_place(case: tuple[TokenIds, int, int]) -> None:
     stream, num_lanes, window_length = case
@@ -108,6 +109,7 @@ def test_every_pair_of_the_stream_stands_in_one_place(case: tuple[TokenIds, int,
         assert row[: len(lane) - 1] == lane[:-1].tolist()
 
 
+@settings(deadline=None)
 @given(streams())
 def test_counted_targets_are_the_streams_words_and_ends(case: tuple[TokenIds, int, int]) -> None:
     stream, num_lanes, window_length = case
@@ -123,6 +125,7 @@ def test_counted_targets_are_the_streams_words_and_ends(case: tuple[TokenIds, in
     assert counted == Counter(token for token in stream[1:].tolist() if token != START)
 
 
+@settings(deadline=None)
 @given(streams())
 def test_pieces_are_cut_where_books_open_and_nowhere_else(
     case: tuple[TokenIds, int, int],
@@ -219,6 +222,7 @@ def test_sentences_by_hand(run: str, sentences: list[str]) -> None:
     assert split_sentences(ids(run)) == [ids(sentence).tolist() for sentence in sentences]
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(UNKNOWN, 9), max_size=6), max_size=9))
 def test_sentences_are_what_the_run_was_made_of(sentences: list[list[int]]) -> None:
     run = [START, *(token for sentence in sentences for token in [*sentence, END])]

@@ -291,10 +291,12 @@ def test_steps_over_a_sentence_equal_the_whole_pass(num_rows: int) -> None:
     asked_NK = torch.tensor([[NOTHING, START, END, UNKNOWN, 6, 7, 11, 12, 16]] * num_rows)
     with torch.inference_mode():
         hidden_BTH, after = model(token_ids_BT, model.initial_state(num_rows))
+        log_probs_BTV = model.softmax.log_probabilities(hidden_BTH.flatten(0, 1))
+        log_probs_BTV = log_probs_BTV.unflatten(0, (num_rows, 6))
     state = model.initial_state(num_rows)
     for column in range(6):
         log_probs_NK, state = model.step(token_ids_BT[:, column], state, asked_NK)
-        all_NV = model.softmax.log_probabilities(hidden_BTH[:, column])
+        all_NV = log_probs_BTV[:, column]
         assert_close(log_probs_NK, all_NV.gather(1, asked_NK))
         assert not log_probs_NK.requires_grad
     assert_close(state, after)
@@ -309,7 +311,7 @@ def test_steps_sum_to_the_loss_of_the_sentence() -> None:
         total += float(log_probs_11)
     [window] = windows([np.array(sentence, dtype=np.int32)], 100)
     nats_1T, _ = model.nats(window, model.initial_state(1))
-    assert float(nats_1T.sum()) == pytest.approx(-total, rel=1e-5)
+    assert nats_1T.sum().item() == pytest.approx(-total, rel=1e-5)
 
 
 def test_dropout_is_one_mask_for_all_columns_and_none_in_evaluation() -> None:

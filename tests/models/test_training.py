@@ -1,0 +1,421 @@
+"""Training and evaluation: what is learned, what is carried, what is kept, and what is counted."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models import training
+from models.batching import END, START, UNKNOWN, TokenIds, cut_lanes, windows
+from models.language_model import Architecture, LanguageModel, State
+from models.training import (
+    Loss,
+    Recipe,
+    Record,
+    TrainingDiverged,
+    evaluate,
+    total,
+    train_language_model,
+)
+
+NUM_TYPES, FIRST_WORD = 13, UNKNOWN + 1
+RECIPE = Recipe(
+    num_lanes=3,
+    window_length=5,
+    num_epochs=2,
+    learning_rate=0.03,
+    warmup_steps=4,
+    weight_decay=0.01,
+    gradient_clip_norm=1.0,
+    number_type="fp32",
+    log_every_steps=4,
+)
+
+
+def tiny_model(seed: int = 1, dropout_probability: float = 0.0) -> LanguageModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LanguageModel(Architecture(NUM_TYPES, 6, 16, 1, (7, 10), dropout_probability))
+
+
+def books(*lengths: int, seed: int = 6) -> list[TokenIds]:
+    """Books of so many tokens, each opened by `_start_`; every fourth token is `_end_`."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for length in lengths:
+        book = rng.integers(FIRST_WORD, NUM_TYPES, length).astype(np.int32)
+        book[0] = START
+        book[4::4] = END
+        made.append(book)
+    return made
+
+
+STREAM = np.concatenate(books(40, 23, 58))
+VALIDATION = books(17, 9, 30, seed=7)
+
+
+def cycle(*token_ids: int, times: int) -> TokenIds:
+    return np.array(token_ids * times, dtype=np.int32)
+
+
+def bits(model: LanguageModel) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in model.state_dict().items()}
+
+
+def of_split(records: list[Record], split: str) -> list[Record]:
+    return [record for record in records if record.split == split]
+
+
+def test_loss_by_hand() -> None:
+    assert Loss(nats=12.0, num_tokens=5).nats_per_token == 2.4
+    assert Loss(nats=5 * math.log(7), num_tokens=5).perplexity == pytest.approx(7.0)
+    assert total([Loss(3.0, 4), Loss(5.0, 1), Loss(0.5, 2)]) == Loss(8.5, 7)
+    assert total([]) == Loss(0.0, 0)
+    assert math.isnan(Loss(0.0, 0).nats_per_token)
+
+
+def nats_by_brute_force(model: LanguageModel, book: TokenIds) -> float:
+    """One forward pass over a whole book from a fresh state, summed over the distribution."""
+    book_1T = torch.from_numpy(book.astype(np.int64))[None]
+    with torch.inference_mode():
+        hidden_1TH, _ = model(book_1T[:, :-1], model.initial_state(1))
+        log_probs_TV = model.softmax.log_probabilities(hidden_1TH[0])
+        return -float(log_probs_TV.gather(1, book_1T[0, 1:, None]).double().sum())
+
+
+@pytest.mark.parametrize(("window", "at_once"), [(256, 64), (5, 2), (1, 3), (16, 1)])
+def test_books_are_evaluated_each_as_if_alone(
+    monkeypatch: pytest.MonkeyPatch, window: int, at_once: int
+) -> None:
+    """Lengths neither sorted nor distinct, windows and groups smaller than the books."""
+    monkeypatch.setattr(training, "EVALUATION_WINDOW", window)
+    monkeypatch.setattr(training, "EVALUATION_LANES_AT_ONCE", at_once)
+    model = tiny_model()
+    shelf = books(31, 7, 2, 18, 7, 44)
+    together = evaluate(model, shelf)
+    alone = [loss for book in shelf for loss in evaluate(model, [book])]
+    assert [loss.num_tokens for loss in together] == [30, 6, 1, 17, 6, 43]
+    assert [loss.num_tokens for loss in alone] == [30, 6, 1, 17, 6, 43]
+    expected = [nats_by_brute_force(model.eval(), book) for book in shelf]
+    assert [loss.nats for loss in together] == pytest.approx(expected, rel=1e-5)
+    assert [loss.nats for loss in alone] == pytest.approx(expected, rel=1e-5)
+    assert total(together).nats == pytest.approx(sum(expected), rel=1e-5)
+
+
+def test_a_lane_of_several_books_costs_what_the_books_cost() -> None:
+    model = tiny_model()
+    shelf = books(31, 7, 18)
+    [together] = evaluate(model, [np.concatenate(shelf)])
+    assert together.num_tokens == 30 + 6 + 17
+    assert together.nats == pytest.approx(total(evaluate(model, shelf)).nats, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_evaluation_drops_nothing_out_and_leaves_the_mode_as_it_was(mode: bool) -> None:
+    model = tiny_model(dropout_probability=0.5).train(mode)
+    first, second = evaluate(model, VALIDATION), evaluate(model, VALIDATION)
+    assert first == second == evaluate(tiny_model(), VALIDATION)
+    assert model.training is mode
+
+
+@pytest.mark.parametrize(("num_lanes", "window_length"), [(1, 4), (3, 5), (7, 100)])
+def test_training_without_a_rate_reads_as_evaluation_does(
+    num_lanes: int, window_length: int
+) -> None:
+    """Nothing is learned, so the training loss is that of the lanes read in one go: the state is
+    carried over every window, reset at every book, and nothing is counted twice or lost."""
+    model = tiny_model()
+    before = bits(model)
+    recipe = replace(
+        RECIPE, num_lanes=num_lanes, window_length=window_length, learning_rate=0.0, num_epochs=1
+    )
+    records = of_split([*train_language_model(model, STREAM, VALIDATION, recipe)], "train")
+    trained = total([record.loss for record in records])
+    expected = total(evaluate(model, cut_lanes(STREAM, num_lanes)))
+    assert trained.num_tokens == expected.num_tokens
+    assert trained.nats == pytest.approx(expected.nats, rel=1e-5)
+    assert bits(model) == before
+
+
+@pytest.mark.parametrize("number_type", ["fp32", "bf16"])
+def test_a_cycle_is_learned(number_type: training.NumberType) -> None:
+    """Each token of the cycle has one successor, so that the best loss is 0; a model that only
+    knew how frequent they are would stay at ln 5 = 1.61. At 0.02 nats a token each successor
+    has a probability of 98% on average."""
+    model = tiny_model()
+    recipe = replace(
+        RECIPE, num_epochs=8, learning_rate=0.05, log_every_steps=1, number_type=number_type
+    )
+    stream = cycle(4, 11, 7, 5, 8, times=40)
+    records = list(train_language_model(model, stream, [stream[:50]], recipe))
+    first = of_split(records, "train")[0].loss.nats_per_token
+    # Before the first step nearly even: four special tokens and words compete, two never do.
+    assert first == pytest.approx(math.log(NUM_TYPES - 2), abs=0.5)
+    # The first few tokens, before which a lane has read little, are the same as any others here.
+    assert total(evaluate(model, [stream])).nats_per_token < 0.02
+
+
+def test_only_what_the_state_carries_can_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stream a x x x b x x x, windows of two. Whether a or b follows `x x x` was last seen four
+    tokens before, two windows away. With the state set back at every window, that token is
+    predicted from `x x` alone, and a and b follow it equally often: no model whatever can have
+    less than ln 2 there, once in four tokens. With carried state the loss goes towards 0."""
+    x, a, b = 4, 5, 6
+    stream = cycle(a, x, x, x, b, x, x, x, times=20)[:-3]  # 157 tokens: 3 lanes of 52 columns
+    recipe = replace(RECIPE, window_length=2, num_epochs=6, learning_rate=0.05, log_every_steps=1)
+    least = math.log(2) / 4
+
+    carried = list(train_language_model(tiny_model(), stream, [stream], recipe))
+    assert of_split(carried, "validation")[-1].loss.nats_per_token < 0.1 * least
+
+    def forget(state: State) -> State:
+        return tuple(torch.zeros_like(part) for part in state)
+
+    monkeypatch.setattr(training, "detach", forget)
+    forgetful = tiny_model()
+    recipe_without = replace(recipe, num_epochs=6)
+    trained = of_split(
+        list(train_language_model(forgetful, stream, [stream], recipe_without)), "train"
+    )
+    lanes = cut_lanes(stream, 3)
+    with torch.inference_mode():
+        nats = sum(
+            float(forgetful.nats(window, forgetful.initial_state(3))[0].sum())
+            for window in windows(lanes, 2)
+        )
+    assert nats / 156 >= least
+    # It has learned all that it could: it is not that it learns badly.
+    last_epoch = trained[-26:]
+    assert total([record.loss for record in last_epoch]).num_tokens == 156
+    assert least * 0.99 < total([record.loss for record in last_epoch]).nats_per_token < least * 1.3
+
+
+def run_with_seed(seed: int) -> tuple[dict[str, bytes], list[tuple[int, float, float | None]]]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LanguageModel(Architecture(NUM_TYPES, 6, 16, 2, (7, 10), 0.3))
+        records = list(train_language_model(model, STREAM, VALIDATION, RECIPE))
+    return bits(model), [(r.step, r.loss.nats, r.gradient_norm) for r in records]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
+    first, again, other = run_with_seed(5), run_with_seed(5), run_with_seed(6)
+    assert first == again
+    assert all(
+        first[0][name] != other[0][name] for name in first[0] if not name.startswith("softmax.tail")
+    )
+
+
+def test_the_learning_rate_by_hand() -> None:
+    """Two epochs of 10 steps: a tenth, 2 steps, warms up; then half a cosine over 18 steps."""
+    stream = cycle(4, 5, 6, times=11)[:31]
+    recipe = replace(
+        RECIPE, num_lanes=1, window_length=3, warmup_steps=50, learning_rate=0.8, log_every_steps=1
+    )
+    records = list(train_language_model(tiny_model(), stream, [stream], recipe))
+    rates = {record.step: record.learning_rate for record in of_split(records, "train")}
+    assert list(rates) == list(range(1, 21))
+    by_hand = {
+        1: 0.4,
+        2: 0.8,
+        3: 0.8,
+        9: 0.6,
+        12: 0.4,
+        15: 0.2,
+        20: 0.4 * (1 - math.cos(math.pi / 18)),
+    }
+    assert {step: rates[step] for step in by_hand} == pytest.approx(by_hand)
+    assert all(before > after for before, after in pairwise([*rates.values()][2:]))
+    assert {record.num_steps for record in records} == {20}
+
+
+@pytest.mark.parametrize(
+    ("warmup_steps", "num_steps", "rates"),
+    [
+        (3, 100, [1 / 3, 2 / 3, 1.0, 1.0]),
+        (0, 100, [1.0]),
+        (50, 9, [1.0]),  # too few steps for any to warm up
+        (50, 1, [1.0]),
+        (0, 2, [1.0, 0.5]),
+        (0, 4, [1.0, 0.5 + math.sqrt(2) / 4, 0.5, 0.5 - math.sqrt(2) / 4]),
+    ],
+)
+def test_short_schedules_by_hand(warmup_steps: int, num_steps: int, rates: list[float]) -> None:
+    recipe = replace(RECIPE, warmup_steps=warmup_steps, learning_rate=1.0)
+    made = [training._learning_rate(recipe, step, num_steps) for step in range(len(rates))]
+    assert made == pytest.approx(rates)
+
+
+def test_the_weights_that_validated_best_are_kept() -> None:
+    """Trained on a cycle, validated on the same cycle backwards: after some steps, whatever is
+    learned makes it worse."""
+    stream, backwards = cycle(4, 5, 6, 7, times=25), [cycle(7, 6, 5, 4, times=9)]
+    recipe = replace(RECIPE, num_epochs=6, learning_rate=0.02, gradient_clip_norm=0.1)
+    model = tiny_model()
+    weights_then: list[dict[str, bytes]] = []
+    validation: list[float] = []
+    for record in train_language_model(model, stream, backwards, recipe):
+        if record.split == "validation":
+            weights_then.append(bits(model))
+            validation.append(record.loss.nats)
+    best = validation.index(min(validation))
+    assert len(validation) == 6
+    assert best < 5, "the case is of no use if the last epoch is the best"
+    assert validation[-1] > 1.5 * validation[best]
+    assert total(evaluate(model, backwards)).nats == validation[best]
+    assert bits(model) == weights_then[best]
+    assert not model.training
+
+
+def test_records_by_hand() -> None:
+    """121 tokens, two books open after the first token: 120 pairs, 118 of which count. 3 lanes
+    of 40 columns are 8 windows of 5 an epoch; a record every 3 steps and at an epoch's end."""
+    records = list(
+        train_language_model(tiny_model(), STREAM, VALIDATION, replace(RECIPE, log_every_steps=3))
+    )
+    assert [(record.step, record.split) for record in records] == [
+        (3, "train"),
+        (6, "train"),
+        (8, "train"),
+        (8, "validation"),
+        (9, "train"),
+        (12, "train"),
+        (15, "train"),
+        (16, "train"),
+        (16, "validation"),
+    ]
+    assert {record.num_steps for record in records} == {16}
+    seen = 0
+    for record in of_split(records, "train"):
+        seen += record.loss.num_tokens
+        assert record.tokens_seen == seen
+        assert record.gradient_norm is not None and 0.0 < record.gradient_norm < math.inf
+        assert record.tokens_per_second is not None and record.tokens_per_second > 0.0
+    assert seen == 118 * RECIPE.num_epochs
+    for record, tokens_seen in zip(of_split(records, "validation"), (118, 236), strict=True):
+        assert record.tokens_seen == tokens_seen
+        assert record.loss.num_tokens == 16 + 8 + 29
+        assert record.gradient_norm is None and record.tokens_per_second is None
+    times = [record.elapsed_seconds for record in records]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("log_every_steps", [1, 3, 1000])
+def test_how_often_is_logged_changes_no_weight_and_no_sum(log_every_steps: int) -> None:
+    model, usual = tiny_model(), tiny_model()
+    recipe = replace(RECIPE, log_every_steps=log_every_steps)
+    records = list(train_language_model(model, STREAM, VALIDATION, recipe))
+    expected = list(train_language_model(usual, STREAM, VALIDATION, RECIPE))
+    assert bits(model) == bits(usual)
+    losses = [total([r.loss for r in of_split(some, "train")]) for some in (records, expected)]
+    assert losses[0].num_tokens == losses[1].num_tokens
+    assert losses[0].nats == pytest.approx(losses[1].nats)
+
+
+def squared_norm(tensors: Iterator[Tensor | None]) -> float:
+    return sum(float(tensor.double().square().sum()) for tensor in tensors if tensor is not None)
+
+
+@pytest.mark.parametrize(("clip_norm", "clipped"), [(0.01, True), (1000.0, False)])
+def test_gradients_are_clipped(clip_norm: float, clipped: bool) -> None:
+    """The record tells the norm before, the parameters hold the gradient after."""
+    model = tiny_model()
+    recipe = replace(RECIPE, gradient_clip_norm=clip_norm, log_every_steps=1)
+    num_steps = 0
+    for record in train_language_model(model, STREAM, VALIDATION, recipe):
+        if record.split == "validation":
+            continue
+        num_steps += 1
+        assert record.gradient_norm is not None
+        norm = math.sqrt(squared_norm(p.grad for p in model.parameters()))
+        assert (record.gradient_norm > clip_norm) == clipped
+        # clip_grad_norm_ divides by the norm + 1e-6.
+        expected = clip_norm if clipped else record.gradient_norm
+        assert norm == pytest.approx(expected, rel=1e-3)
+        assert norm <= clip_norm * (1 + 1e-5)
+    assert num_steps == 16
+
+
+def test_what_is_never_predicted_stays_so_and_nothing_else_is_infinite() -> None:
+    model = tiny_model(dropout_probability=0.2)
+    recipe = replace(RECIPE, weight_decay=0.5, num_epochs=3)
+    assert len(list(train_language_model(model, STREAM, VALIDATION, recipe))) == 9
+    assert model.softmax.head.bias[:END].tolist() == [-math.inf, -math.inf]
+    for name, parameter in model.named_parameters():
+        finite = parameter[END:] if name == "softmax.head.bias" else parameter
+        assert bool(finite.isfinite().all()), name
+    for state_part in model.initial_state(2):
+        log_probs_NV = model.softmax.log_probabilities(state_part[0])
+        assert bool((log_probs_NV[:, :END] == -math.inf).all())
+
+
+def test_only_matrices_decay() -> None:
+    """A gradient clipped to nothing leaves the decay alone: Adam's own step is at most the rate
+    for each weight, while the decay is in proportion to the weight."""
+    optimiser = training._optimiser(tiny_model(), replace(RECIPE, weight_decay=0.25))
+    decays = {
+        parameter.ndim: group["weight_decay"]
+        for group in optimiser.param_groups
+        for parameter in group["params"]
+    }
+    assert decays == {1: 0.0, 2: 0.25}
+    num_parameters = sum(len(group["params"]) for group in optimiser.param_groups)
+    assert num_parameters == len(list(tiny_model().parameters()))
+
+
+def spoil(model: LanguageModel) -> None:
+    with torch.no_grad():
+        model.lstm.weight_hh_l0[1, 2] = math.nan
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_names_the_step() -> None:
+    model = tiny_model()
+    spoil(model)
+    with pytest.raises(TrainingDiverged, match="the loss is nan at step 0 of 16"):
+        list(train_language_model(model, STREAM, VALIDATION, RECIPE))
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        (3, "the loss is nan at step 3 of 16"),
+        (11, "the loss is nan at step 11 of 16"),
+        (8, "the validation loss is nan at step 8 of 16"),
+        (16, "the validation loss is nan at step 16 of 16"),
+    ],
+)
+def test_weights_that_turn_to_no_number_are_found_at_once(after: int, message: str) -> None:
+    """After an epoch's last step nothing but the validation can tell."""
+    model = tiny_model()
+
+    def train_and_spoil() -> None:
+        recipe = replace(RECIPE, log_every_steps=1)
+        for record in train_language_model(model, STREAM, VALIDATION, recipe):
+            if record.step == after and record.split == "train":
+                spoil(model)
+
+    with pytest.raises(TrainingDiverged, match=message):
+        train_and_spoil()
+
+
+def test_too_high_a_rate_is_found() -> None:
+    recipe = replace(RECIPE, learning_rate=1e38, warmup_steps=0, gradient_clip_norm=1e9)
+    with pytest.raises(TrainingDiverged, match=r"at step \d+ of 16"):
+        list(train_language_model(tiny_model(), STREAM, VALIDATION, recipe))
+
+
+def test_too_short_a_stream_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 tokens are too few for 3 lanes"):
+        list(train_language_model(tiny_model(), STREAM[:3], VALIDATION, RECIPE))
+
+
+def test_neither_the_stream_nor_the_books_are_changed() -> None:
+    stream, validation = STREAM.copy(), [book.copy() for book in VALIDATION]
+    list(train_language_model(tiny_model(), stream, validation, RECIPE))
+    assert stream.tolist() == STREAM.tolist()
+    assert [book.tolist() for book in validation] == [book.tolist() for book in VALIDATION]
