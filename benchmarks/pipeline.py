@@ -95,9 +95,7 @@ def main() -> None:
         if not chosen.no_repeat:
             repeated, _, _ = timed_run(chosen.deployment, other)
             result["differing_digests"] = [
-                name
-                for name, digest in digests(first).items()
-                if digests(repeated)[name] != digest
+                name for name, digest in digests(first).items() if digests(repeated)[name] != digest
             ]
     print(json.dumps(result) if chosen.json else json.dumps(result, indent=2))
 

@@ -1,4 +1,4 @@
-"""Lanes, windows and pieces against the picture in `models/batching.py`, and that nothing is lost."""
+"""Lanes, windows and pieces against the picture in `models/batching.py`; nothing is lost."""
 
 from collections import Counter
 from itertools import pairwise

@@ -144,7 +144,7 @@ def test_a_reset_at_a_book_boundary_equals_a_fresh_state(first_column: int) -> N
     model = tiny_model()
     token_ids_BT = words(NUM_LANES, 8)
     token_ids_BT[1, first_column] = START
-    [window] = windows([row for row in token_ids_BT.numpy()], 100)
+    [window] = windows(list(token_ids_BT.numpy()), 100)
     state = random_state()
     hidden_BTH, after = model.read_window(window, state)
 

@@ -1,13 +1,9 @@
-import importlib
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import data
-import models
-import tasks
 from data import schemas
 from tasks.seams import code_key
 from tasks.seams.code_key import code_digests
@@ -64,27 +60,27 @@ SENTENCES = table("sentences")
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Writes made-up modules of the project, which are found beside its real ones."""
-    for package in (data, models, tasks):
-        folder = tmp_path / package.__name__
-        folder.mkdir()
-        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    real_origin = code_key._origin
+
+    def origin(name: str) -> str | None:
+        made_up = tmp_path / f"{name}.py"
+        return str(made_up) if made_up.exists() else real_origin(name)
+
+    monkeypatch.setattr(code_key, "_origin", origin)
 
     def write(**texts: str) -> None:
         for name, text in texts.items():
-            room, module = name.split("__")
-            (tmp_path / room / f"{module}.py").write_text(textwrap.dedent(text), encoding="utf-8")
-        importlib.invalidate_caches()
-        code_key._origin.cache_clear()
+            path = tmp_path / f"{name.replace('__', '.')}.py"
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
 
     write(
         models__made_up_helpers=MODEL,
         tasks__made_up_steps=STEPS,
         data__made_up_schemas=SCHEMAS,
     )
-    yield write
-    code_key._origin.cache_clear()
+    return write
 
 
 def keys() -> dict[str, dict[str, str]]:
