@@ -97,9 +97,10 @@ def _training_samples(run: StepRun, sections: pa.Table, most: int) -> dict[str, 
     for book in _books(run):
         language = book["language"] or UNKNOWN_LANGUAGE
         for _, start, end in _section_spans(training, book["book_id"]):
-            part = book["text"][start : min(end, start + room[language])]
-            room[language] -= len(part)
-            parts[language].append(part)
+            if room[language]:
+                part = book["text"][start : min(end, start + room[language])]
+                room[language] -= len(part)
+                parts[language].append(part)
     return {language: "\n\n".join(parts[language]) for language in sorted(parts)}
 
 

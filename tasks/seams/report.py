@@ -26,7 +26,9 @@ from tqdm import tqdm
 
 SECONDS_BETWEEN_UPDATES = 2.0  # of Prefect's progress artifact; each is a request to its server
 SECONDS_BETWEEN_LINES = 15.0  # in a log that is no terminal
-MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|&~$:])")
+MARKDOWN_SIGNS = re.compile(r"[\\`*_{}\[\]()#+\-.!|~$:]")
+# By name: Prefect's page shows numeric entities as they are written.
+HTML_SIGNS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -106,7 +108,8 @@ def data_url(png: bytes) -> str:
 
 def escaped(text: str) -> str:
     """Text from a book, so that Markdown and HTML show it as it is."""
-    return MARKDOWN_SIGNS.sub(_as_entity, CONTROL_CHARACTERS.sub(" ", text))
+    signs_escaped = MARKDOWN_SIGNS.sub(r"\\\g<0>", CONTROL_CHARACTERS.sub(" ", text))
+    return signs_escaped.translate(HTML_SIGNS)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -116,10 +119,6 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         cells = [escaped(cell) if isinstance(cell, str) else _number(cell) for cell in row]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _as_entity(sign: re.Match[str]) -> str:
-    return f"&#{ord(sign.group())};"
 
 
 def _number(value: Any) -> str:

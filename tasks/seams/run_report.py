@@ -144,7 +144,7 @@ def sentences_report(
         "Some of them, with their bags:",
     ]
     for row in examples.to_pylist()[:5]:
-        bags = " &#124; ".join(escaped(" ".join(bag)) for bag in row["bags"])
+        bags = " \\| ".join(escaped(" ".join(bag)) for bag in row["bags"])
         parts.append(
             f"- true: *{escaped(as_written(row['true_tokens']))}*\n"
             f"- picked: *{escaped(as_written(row['picked_tokens']))}*\n"

@@ -19,6 +19,7 @@ from models.training import (
     Record,
     TrainingDiverged,
     evaluate,
+    has_bf16,
     total,
     train_language_model,
 )
@@ -142,7 +143,15 @@ def test_training_without_a_rate_reads_as_evaluation_does(
     assert bits(model) == before
 
 
-@pytest.mark.parametrize("number_type", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "number_type",
+    [
+        "fp32",
+        pytest.param(
+            "bf16", marks=pytest.mark.skipif(not has_bf16(), reason="no bf16 on this processor")
+        ),
+    ],
+)
 def test_a_cycle_is_learned(number_type: training.NumberType) -> None:
     """Each token of the cycle has one successor, so that the best loss is 0; a model that only
     knew how frequent they are would stay at ln 5 = 1.61. At 0.02 nats a token each successor
@@ -156,43 +165,53 @@ def test_a_cycle_is_learned(number_type: training.NumberType) -> None:
     first = of_split(records, "train")[0].loss.nats_per_token
     # Before the first step nearly even: four special tokens and words compete, two never do.
     assert first == pytest.approx(math.log(NUM_TYPES - 2), abs=0.5)
-    # The first few tokens, before which a lane has read little, are the same as any others here.
     assert total(evaluate(model, [stream])).nats_per_token < 0.02
 
 
 def test_only_what_the_state_carries_can_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stream a x x x b x x x, windows of two. Whether a or b follows `x x x` was last seen four
-    tokens before, two windows away. With the state set back at every window, that token is
-    predicted from `x x` alone, and a and b follow it equally often: no model whatever can have
-    less than ln 2 there, once in four tokens. With carried state the loss goes towards 0."""
-    x, a, b = 4, 5, 6
-    stream = cycle(a, x, x, x, b, x, x, x, times=20)[:-3]  # 157 tokens: 3 lanes of 52 columns
-    recipe = replace(RECIPE, window_length=2, num_epochs=6, learning_rate=0.05, log_every_steps=1)
+    """Stream a c x x b d x x, windows a c | x x | b d | x x. Whether a or b follows `x x` can be
+    told by the token before them, which is in the window before. With the state set back at every
+    window it is predicted from `x x` alone, and a and b follow equally often: no model whatever
+    can have less than ln 2 there, once in four tokens. With carried state the loss goes towards
+    0, although no gradient ever crosses from one window to the other.
+    """
+    num_lanes, num_columns = 4, 52  # six and a half cycles: half of the lanes are at a when the
+    x, a, b, c, d = range(4, 9)  # others are at b, so that every window has as many of both
+    stream = cycle(a, c, x, x, b, d, x, x, times=26)
+    stream = np.append(stream, stream[:1])
+    recipe = replace(RECIPE, num_lanes=num_lanes, window_length=2, num_epochs=6, learning_rate=0.05)
     least = math.log(2) / 4
 
-    carried = list(train_language_model(tiny_model(), stream, [stream], recipe))
-    assert of_split(carried, "validation")[-1].loss.nats_per_token < 0.1 * least
+    def last_epoch() -> tuple[LanguageModel, float]:
+        """The model, and its training loss a token in the last epoch."""
+        model = tiny_model()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(1)
+            model.embedding.weight.normal_()  # far apart, so that few steps tell them apart
+        records = of_split(list(train_language_model(model, stream, [stream], recipe)), "train")
+        before = num_lanes * num_columns * (recipe.num_epochs - 1)
+        losses = [record.loss for record in records if record.tokens_seen > before]
+        assert total(losses).num_tokens == num_lanes * num_columns
+        return model, total(losses).nats_per_token
+
+    model, loss = last_epoch()
+    assert loss < 0.1 * least
+    assert total(evaluate(model, cut_lanes(stream, num_lanes))).nats_per_token < 0.1 * least
 
     def forget(state: State) -> State:
         return tuple(torch.zeros_like(part) for part in state)
 
     monkeypatch.setattr(training, "detach", forget)
-    forgetful = tiny_model()
-    recipe_without = replace(recipe, num_epochs=6)
-    trained = of_split(
-        list(train_language_model(forgetful, stream, [stream], recipe_without)), "train"
-    )
-    lanes = cut_lanes(stream, 3)
+    forgetful, loss = last_epoch()
+    # Not less than can be, nor much more: it has learned all that it could.
+    assert least * 0.9999 < loss < least * 1.1
+    fresh = forgetful.initial_state(num_lanes)
     with torch.inference_mode():
         nats = sum(
-            float(forgetful.nats(window, forgetful.initial_state(3))[0].sum())
-            for window in windows(lanes, 2)
+            float(forgetful.nats(window, fresh)[0].sum())
+            for window in windows(cut_lanes(stream, num_lanes), 2)
         )
-    assert nats / 156 >= least
-    # It has learned all that it could: it is not that it learns badly.
-    last_epoch = trained[-26:]
-    assert total([record.loss for record in last_epoch]).num_tokens == 156
-    assert least * 0.99 < total([record.loss for record in last_epoch]).nats_per_token < least * 1.3
+    assert nats / (num_lanes * num_columns) > least * 0.9999
 
 
 def run_with_seed(seed: int) -> tuple[dict[str, bytes], list[tuple[int, float, float | None]]]:
@@ -255,7 +274,7 @@ def test_the_weights_that_validated_best_are_kept() -> None:
     """Trained on a cycle, validated on the same cycle backwards: after some steps, whatever is
     learned makes it worse."""
     stream, backwards = cycle(4, 5, 6, 7, times=25), [cycle(7, 6, 5, 4, times=9)]
-    recipe = replace(RECIPE, num_epochs=6, learning_rate=0.02, gradient_clip_norm=0.1)
+    recipe = replace(RECIPE, num_epochs=8, learning_rate=0.05)
     model = tiny_model()
     weights_then: list[dict[str, bytes]] = []
     validation: list[float] = []
@@ -264,9 +283,9 @@ def test_the_weights_that_validated_best_are_kept() -> None:
             weights_then.append(bits(model))
             validation.append(record.loss.nats)
     best = validation.index(min(validation))
-    assert len(validation) == 6
-    assert best < 5, "the case is of no use if the last epoch is the best"
-    assert validation[-1] > 1.5 * validation[best]
+    assert len(validation) == 8
+    assert best < 7, "the case is of no use if the last epoch is the best"
+    assert validation[-1] > 2 * validation[best]
     assert total(evaluate(model, backwards)).nats == validation[best]
     assert bits(model) == weights_then[best]
     assert not model.training
@@ -355,8 +374,6 @@ def test_what_is_never_predicted_stays_so_and_nothing_else_is_infinite() -> None
 
 
 def test_only_matrices_decay() -> None:
-    """A gradient clipped to nothing leaves the decay alone: Adam's own step is at most the rate
-    for each weight, while the decay is in proportion to the weight."""
     optimiser = training._optimiser(tiny_model(), replace(RECIPE, weight_decay=0.25))
     decays = {
         parameter.ndim: group["weight_decay"]

@@ -1,5 +1,7 @@
 """Read, tokenise, count and encode on miniature books, outside Prefect."""
 
+import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,14 @@ import pytest
 from data.errors import UserMistake
 from data.store import Store
 from models.batching import END, START, UNKNOWN
+from models.vocabulary import Vocabulary
 from tasks.count import CountSettings, count
-from tasks.encode import EncodeSettings, encode
+from tasks.encode import EncodeSettings, encode, token_id_columns
 from tasks.read import ReadSettings, read
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome
-from tasks.tokenise import TokeniseSettings, tokenise
+from tasks.seams.tokeniser import PunktModel, SentenceSplitter
+from tasks.tokenise import TokeniseSettings, sentence_columns, tokenise
 
 
 def context(folder: Path) -> RunContext:
@@ -132,3 +136,161 @@ def test_of_one_book_the_last_sections_are_held_out(miniature_shelf: Path, tmp_p
     assert splits == ["train"] * (len(splits) - 2) + ["validation", "test"]
     opened = [row["split"] for row in rows["token_ids"] if row["token_ids"][0] == START]
     assert sorted(opened) == ["test", "train", "validation"]
+
+
+def test_sentences_of_a_book_by_hand() -> None:
+    text = "CHAPTER 1\n\nI see. “You” see!\n\nCHAPTER 2\n\nEnd"
+    splitter = SentenceSplitter(PunktModel((), (), (), ()))
+    advanced: list[int] = []
+
+    def advance(amount: int, note: str = "") -> None:
+        advanced.append(amount)
+
+    columns = sentence_columns("b", text, [(0, 0, 28), (1, 30, 44)], splitter, advance)
+    assert columns == {
+        "book_id": ["b"] * 5,
+        "section_index": [0, 0, 0, 1, 1],
+        "sentence_index": [0, 1, 2, 3, 4],
+        "char_start": [0, 11, 18, 30, 41],
+        "char_end": [9, 17, 28, 39, 44],
+        "tokens": [
+            ["CHAPTER", "1"],
+            ["I", "see", "."],
+            ["“", "You", "”", "see", "!"],
+            ["CHAPTER", "2"],
+            ["End"],
+        ],
+        "token_starts": [[0, 8], [11, 13, 16], [18, 19, 22, 24, 27], [30, 38], [41]],
+    }
+    assert advanced == [28, 14]
+
+
+def test_token_ids_of_a_book_by_hand() -> None:
+    words = Vocabulary(("_nothing_", "_start_", "_end_", "_unknown_", "a", "b"), (0,) * 6, True)
+    sentences = [(0, ["A", "b"]), (0, ["c"]), (1, ["b"]), (2, ["a", "a"]), (4, []), (5, ["b"])]
+    splits = ["train", "train", "validation", "validation", "test", "test"]
+    columns = token_id_columns(
+        "book",
+        iter([{"section_index": index, "tokens": tokens} for index, tokens in sentences]),
+        {("book", index): split for index, split in enumerate(splits)},
+        words,
+    )
+    assert columns == {
+        "book_id": ["book"] * 5,
+        "section_index": [0, 1, 2, 4, 5],
+        "split": ["train", "train", "validation", "test", "test"],
+        "token_ids": [[1, 4, 5, 2, 3, 2], [5, 2], [1, 4, 4, 2], [1, 2], [5, 2]],
+    }
+
+
+def test_a_vocabulary_by_hand(tmp_path: Path) -> None:
+    texts = ["Sun moon sun. Star!", "Sun and moon. <unk> Moon!", "Sea, sea. Sun.", "Moon."]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text)
+    rows, _ = made(tmp_path / "store", [str(tmp_path)])
+    held_out = [row["text"] for row in rows["books"] if row["split"] != "train"]
+    assert len(held_out) == 2  # which ones, their contents' hashes say: the seed is fixed
+    expected = {
+        # training books: the two that are left, counted by hand
+        frozenset({0, 1}): [("moon", 3, 2), ("sun", 3, 2), ("!", 2, 2), (".", 2, 2)],
+        frozenset({0, 2}): [("sun", 3, 2), (".", 3, 2), ("sea", 2, 1)],
+        frozenset({0, 3}): [(".", 2, 2), ("moon", 2, 2), ("sun", 2, 1)],
+        frozenset({1, 2}): [(".", 3, 2), ("moon", 2, 1), ("sea", 2, 1), ("sun", 2, 2)],
+        frozenset({1, 3}): [("moon", 3, 2), (".", 2, 2)],
+        frozenset({2, 3}): [(".", 3, 2), ("sea", 2, 1)],
+    }[frozenset(n for n, text in enumerate(texts) if text not in held_out)]
+    words = [(row["token"], row["count"], row["num_books"]) for row in rows["vocabulary"][4:]]
+    assert sorted(words, key=lambda word: (-word[1], word[0])) == words
+    assert set(words) == set(expected)
+
+
+def test_settings_of_the_vocabulary(miniature_shelf: Path, tmp_path: Path) -> None:
+    run = context(tmp_path)
+    before = [read.fn(run, ReadSettings(books=(str(miniature_shelf),)))]
+    before.append(tokenise.fn(run, TokeniseSettings(), *before))
+
+    def vocabulary(settings: CountSettings) -> list[dict[str, Any]]:
+        outcome = count.fn(run, settings, *before)
+        return Store(str(tmp_path)).read_table(outcome.tables["vocabulary"].name).to_pylist()
+
+    folded = vocabulary(CountSettings())
+    cased = vocabulary(CountSettings(lower_case=False))
+    assert {row["token"] for row in folded} == {row["token"].lower() for row in cased}
+    assert {"The", "the"} <= {row["token"] for row in cased}
+    assert {row["lower_case"] for row in folded} == {True}
+    assert {row["lower_case"] for row in cased} == {False}
+    few = vocabulary(CountSettings(maximum_types=5))
+    assert few[4:] == folded[4:9]
+    assert sum(row["count"] for row in few[3:]) == sum(row["count"] for row in folded[3:])
+    with pytest.raises(UserMistake, match="The books make no vocabulary") as caught:
+        count.fn(run, CountSettings(minimum_count=10**6), *before)
+    assert "minimum_count" in caught.value.remedy
+    with pytest.raises(ValueError, match="least_count"):
+        CountSettings(least_count=3)  # type: ignore[call-arg]
+
+
+def test_sentence_boundaries_are_learned_from_training_text_alone(
+    miniature_shelf: Path, tmp_path: Path
+) -> None:
+    rows, _ = made(tmp_path, [str(miniature_shelf)])
+    (sample,) = [row for row in rows["punkt"] if row["kind"] == "sample"]
+    train = [row for row in rows["sections"] if row["split"] == "train"]
+    text_of = {row["book_id"]: row["text"] for row in rows["books"]}
+    parts = [text_of[row["book_id"]][row["char_start"] : row["char_end"]] for row in train]
+    expected = "\n\n".join(parts)
+    assert sample["language"] == "und"
+    assert sample["flags"] == len(expected)
+    assert sample["token"] == hashlib.sha256(expected.encode()).hexdigest()
+
+
+def test_the_sample_is_no_longer_than_it_may_be(miniature_shelf: Path, tmp_path: Path) -> None:
+    run = context(tmp_path)
+    books = read.fn(run, ReadSettings(books=(str(miniature_shelf),)))
+    outcome = tokenise.fn(run, TokeniseSettings(punkt_sample_characters=100), books)
+    rows = Store(str(tmp_path)).read_table(outcome.tables["punkt"].name).to_pylist()
+    (sample,) = [row for row in rows if row["kind"] == "sample"]
+    texts = Store(str(tmp_path)).read_table(books.tables["books"].name).to_pylist()
+    sections = Store(str(tmp_path)).read_table(books.tables["sections"].name).to_pylist()
+    first = next(row for row in sections if row["split"] == "train")
+    (text,) = [row["text"] for row in texts if row["book_id"] == first["book_id"]]
+    start = first["char_start"]
+    hundred = text[start : start + 100]
+    assert (sample["flags"], sample["token"]) == (
+        100,
+        hashlib.sha256(hundred.encode()).hexdigest(),
+    )
+
+
+def test_each_language_has_its_own_boundaries(tmp_path: Path) -> None:
+    text = "Er kam am {}. Mai. Es war warm und er ging. " * 60
+    for number, language in enumerate(["German", "German", "English", "German", "English"]):
+        header = f"Project Gutenberg\n\nTitle: {number}\nLanguage: {language}\n\n"
+        (tmp_path / f"{number}.txt").write_text(header + text.format(*range(60)))
+    rows, _ = made(tmp_path / "store", [str(tmp_path)])
+    train = {row["language"] for row in rows["books"] if row["split"] == "train"}
+    assert {row["language"] for row in rows["punkt"]} == train
+
+
+def test_a_repeated_book_is_taken_once(miniature_shelf: Path, tmp_path: Path) -> None:
+    files = sorted(map(str, miniature_shelf.iterdir()))
+    copy = tmp_path / "zzz.txt"
+    copy.write_bytes(Path(files[0]).read_bytes())
+    rows, _ = made(tmp_path / "store", [*files, str(copy)])
+    assert len({row["book_id"] for row in rows["books"]}) == len(rows["books"]) == 5
+    (refusal,) = rows["refusals"]
+    assert "byte for byte" in refusal["reason"]
+
+
+def test_a_second_reading_is_reused_until_a_file_changes(tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    for number in range(3):
+        (shelf / f"{number}.txt").write_text(f"Book {number}. It says {number}.")
+    store, settings = context(tmp_path / "store"), ReadSettings(books=(str(shelf),))
+    assert read.fn(store, settings).reasons == ["first time"]
+    os.utime(shelf / "1.txt", (1, 1))  # touched, not changed
+    assert read.fn(store, settings).reused
+    (shelf / "1.txt").write_text("Another book.")
+    again = read.fn(store, settings)
+    assert [reason.split()[0] for reason in again.reasons] == ["source", "source"]
+    assert {reason.split()[-1] for reason in again.reasons} == {"new", "gone"}

@@ -1,25 +1,32 @@
 """Text from books is inert in reports."""
 
 import html
+import logging
 import re
+from collections import Counter
+from html.parser import HTMLParser
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
+from tasks.seams import report
 from tasks.seams.report import CONTROL_CHARACTERS, escaped, markdown_table
 
 
 @given(st.text(max_size=60))
 def test_escaped_text_has_no_sign_that_means_anything_and_reads_the_same(text: str) -> None:
     shown = escaped(text)
-    bare = re.sub(r"&#\d+;", "", shown)
-    assert not set(bare) & set("\\`*_{}[]<>()#+-.!|&~$\n\r")
-    assert html.unescape(shown) == CONTROL_CHARACTERS.sub(" ", text)
+    bare = re.sub(r"\\[!-/:-@\[-`{-~]|&(amp|lt|gt);", "", shown)  # what an escape covers is text
+    assert not set(bare) & set("\\`*_{}[]<>()#+-.!|&~$:\n\r")
+    read_back = html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", shown))
+    assert read_back == CONTROL_CHARACTERS.sub(" ", text)
 
 
 def test_hostile_text() -> None:
     assert "<script>" not in escaped("<script>alert(1)</script>")
-    assert escaped("a|b") == "a&#124;b"
+    assert escaped("a|b") == "a\\|b"
     assert escaped("a\u202eb\x1bc") == "a b c"
 
 
@@ -28,7 +35,112 @@ def test_markdown_table() -> None:
     assert table.split("\n") == [
         "| name | n |",
         "|---|---|",
-        "| a&#124;b | 1,234 |",
+        "| a\\|b | 1,234 |",
         "| c |  |",
         "| d | 0.1235 |",
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)> & &lt; &#60;",
+        "[x](javascript:alert(1)) ![y](http://evil.example/y.png)",
+        "<http://evil.example> http://evil.example www.evil.example a@evil.example",
+        "`code` ``more`` ~~gone~~ **bold** __bold__ *it* _it_ $x$",
+        "a | b || c \\| d \\",
+        "# heading 1. item - item > quote --- ===",
+        "line\n\n# next\n```\nfence\n- item\r\n| a |\n|---|",
+        "\u202egnp.exe\u202c \u2066x\u2069 \u2028# y",
+        "[ref]: javascript:alert(1)",
+        "'single' \"double\" é 漢字 🎭",
+    ],
+)
+def test_markdown_shows_text_as_it_is_and_makes_nothing_of_it(text: str) -> None:
+    markdown = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    plain = " ".join(CONTROL_CHARACTERS.sub(" ", text).split())
+    for before, tags in [("", {"p"}), ("- ", {"ul", "li"}), ("| a |\n|---|\n| ", None)]:
+        after = " |" if tags is None else ""
+        shown = Shown(markdown.render(before + escaped(text) + after))
+        cell = {"table", "thead", "tbody", "tr", "th", "td"}
+        assert set(shown.tags) == (cell if tags is None else tags)
+        head = "a " if tags is None else ""
+        assert " ".join(shown.text.split()) == head + plain
+    # A bare address would become a link in GitHub's Markdown, which Prefect's UI speaks.
+    assert not re.search(r"\w://|www\.|@\w+\.", escaped(text))
+
+
+class Shown(HTMLParser):
+    """The tags and the text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@given(st.lists(st.lists(st.text(max_size=12), min_size=3, max_size=3), max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_a_table_has_as_many_rows_and_cells_as_it_was_given(rows: list[list[str]]) -> None:
+    page = MarkdownIt("commonmark").enable("table").render(markdown_table(["a", "b", "c"], rows))
+    tags = Counter(Shown(page).tags)
+    assert (tags["table"], tags["th"], tags["td"]) == (1, 3, 3 * len(rows))
+    assert set(tags) <= {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_numbers_in_a_table() -> None:
+    assert markdown_table(["n"], [[0.000123456], [12345.678], [-3], [True]]).split("\n")[2:] == [
+        "| 0.0001235 |",
+        "| 12,346 |",
+        "| -3 |",
+        "| 1 |",
+    ]
+
+
+def test_progress_outside_prefect_says_lines(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(report, "SECONDS_BETWEEN_LINES", -1.0)
+    caplog.set_level(logging.INFO, logger="bookloom")
+    with report.progress("tokenise", 4, "chars") as advance:
+        advance(0)  # nothing is done yet: no time left can be told
+        advance(1, "emma")
+        advance(3)
+        advance(9)  # more than was promised
+    shown = [re.sub(r"\d+ s left", "N s left", message) for message in caplog.messages]
+    assert shown == [
+        "tokenise: 25%, N s left emma",
+        "tokenise: 100%, N s left",
+        "tokenise: 100%, N s left",
+    ]
+
+
+def test_progress_of_nothing_is_no_error() -> None:
+    with report.progress("tokenise", 0, "chars") as advance:
+        advance(0, "nothing")
+
+
+def test_an_error_inside_progress_comes_out() -> None:
+    with pytest.raises(ZeroDivisionError), report.progress("count", 1, "books") as advance:
+        advance(1 // 0)
+
+
+def test_outside_prefect_lines_go_to_the_log_and_artifacts_nowhere(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="bookloom")
+    report.say("read 38 books")
+    report.show_markdown("key", "# text", "a report")
+    report.show_table("key", [{"a": "<b>"}], "a table")
+    report.show_image("key", b"\x89PNG", "a picture")
+    assert caplog.messages == ["read 38 books"]
+    assert report.data_url(b"\x89PNG") == "data:image/png;base64,iVBORw=="

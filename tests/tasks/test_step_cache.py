@@ -1,12 +1,17 @@
 """Steps: reused when nothing has changed, run with the reason when something has."""
 
+import importlib.metadata
+import uuid
 from pathlib import Path
 from typing import Any
 
+import fsspec
+import pyarrow as pa
 import pytest
 
-from data.schemas import METRICS, REFUSALS
-from tasks.seams import step_cache
+from data.errors import UserMistake
+from data.schemas import METRICS, REFUSALS, Column, Table
+from tasks.seams import code_key, step_cache
 from tasks.seams.run_context import RunContext
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepOutcome, StepRun, step
@@ -144,3 +149,130 @@ def test_tables_carry_their_lineage(tmp_path: Path) -> None:
     assert lineage["inputs"]["metrics"]["digest"] == made.tables["metrics"].digest
     assert (lineage["step"], lineage["seed"], lineage["git_commit"]) == ("second", 1, "x")
     assert lineage["digest"] == after.tables["refusals"].digest
+
+
+NUMBERS = Table("numbers", "a number", "lettered", (Column("number", pa.int64(), "it"),))
+MANIFESTS_SEEN: list[bool] = []
+
+
+@step(writes=(NUMBERS,), libraries=("numpy", "nltk"))
+def lettered(run: StepRun, settings: DoubleSettings) -> None:
+    run.write_file("letters.txt", b"abc", digest="abc")
+    run.write(NUMBERS, {"number": [1]})
+    folder = run.tables["numbers"].name.rpartition("/")[0]
+    MANIFESTS_SEEN.append(run.store.exists(f"{folder}/manifest.json"))
+
+
+@step(reads=(NUMBERS,), reads_files=("letters.txt",), writes=(METRICS,))
+def reader(run: StepRun, settings: DoubleSettings) -> None:
+    assert run.read_file("letters.txt") == b"abc"
+    run.write(METRICS, {"metric": ["n"], "value": [1.0], "clocked": [None]})
+
+
+@step(writes=(NUMBERS, METRICS))
+def forgetful(run: StepRun, settings: DoubleSettings) -> None:
+    run.write(NUMBERS, {"number": [1]})
+
+
+def test_a_step_without_seed_does_not_depend_on_it(tmp_path: Path) -> None:
+    both(tmp_path)
+    assert both(tmp_path, seed=5, num_threads=3)[0].reused
+
+
+def test_the_manifest_is_written_last(tmp_path: Path) -> None:
+    MANIFESTS_SEEN.clear()
+    made = lettered.fn(context(tmp_path), DoubleSettings())
+    assert MANIFESTS_SEEN == [False]
+    folder = made.tables["numbers"].name.rpartition("/")[0]
+    assert folder == f"steps/lettered/{made.key}"
+    assert (tmp_path / folder / "manifest.json").exists()
+    assert made.files == {f"{folder}/letters.txt": "abc"}
+
+
+def test_a_library_of_another_version_runs_the_steps_that_compute_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first.fn(context(tmp_path), DoubleSettings())
+    lettered.fn(context(tmp_path), DoubleSettings())
+    true_version = importlib.metadata.version
+    old = true_version("nltk")
+
+    def version(name: str) -> str:
+        return "99.0" if name == "nltk" else true_version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert lettered.fn(context(tmp_path), DoubleSettings()).reasons == [
+        f"library nltk: {old} -> 99.0"
+    ]
+    assert first.fn(context(tmp_path), DoubleSettings()).reused
+
+
+def test_files_count_like_tables(tmp_path: Path) -> None:
+    made = lettered.fn(context(tmp_path), DoubleSettings())
+    reader.fn(context(tmp_path), DoubleSettings(), made)
+    assert reader.fn(context(tmp_path), DoubleSettings(), made).reused
+    (name,) = made.files
+    other = made.model_copy(update={"files": {name: "another digest"}})
+    again = reader.fn(context(tmp_path), DoubleSettings(), other)
+    assert again.reasons == ["input letters.txt changed"]
+    (tmp_path / name).unlink()
+    assert lettered.fn(context(tmp_path), DoubleSettings()).reasons == [f"{name} is missing"]
+
+
+def test_an_edited_helper_runs_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both(tmp_path)
+    copy = tmp_path / "edited.py"
+    text = Path(__file__).read_text(encoding="utf-8")
+    copy.write_text(text.replace("return value * 2.0", "return 2.0 * value"), encoding="utf-8")
+    true_origin = code_key._origin
+    edited = {__name__: str(copy)}
+    monkeypatch.setattr(code_key, "_origin", lambda name: edited.get(name) or true_origin(name))
+    [made, after] = both(tmp_path)
+    assert made.reused
+    assert after.reasons == [f"code {__name__}.doubled changed"]
+    assert CALLS == ["second"]
+    # Equal to what was there before, so that the old result is found again.
+    copy.write_text(text + "\n# a comment\n", encoding="utf-8")
+    assert all(outcome.reused for outcome in both(tmp_path))
+
+
+def test_the_reason_is_the_smallest_difference_to_any_earlier_run(tmp_path: Path) -> None:
+    first.fn(context(tmp_path), DoubleSettings(factor=1))
+    first.fn(context(tmp_path), DoubleSettings(factor=2))
+    third = first.fn(context(tmp_path), DoubleSettings(factor=3))
+    assert third.reasons == ["setting factor: 2 -> 3"]  # the newest of equals
+    assert first.fn(context(tmp_path), DoubleSettings(factor=1)).reused
+
+
+def test_a_step_that_forgets_a_table_is_caught(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"did not write \{'metrics'\}"):
+        forgetful.fn(context(tmp_path), DoubleSettings())
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+def test_a_step_that_is_not_given_what_it_reads_is_caught(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"no earlier step was handed in .*'metrics'"):
+        second.fn(context(tmp_path), DoubleSettings())
+
+
+def test_a_damaged_manifest_is_told(tmp_path: Path) -> None:
+    both(tmp_path)
+    for path in tmp_path.rglob("manifest.json"):
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserMistake, match=r"manifest\.json is damaged"):
+        both(tmp_path)
+
+
+def test_an_object_store_does_as_well(tmp_path: Path) -> None:
+    root = f"memory://{uuid.uuid4().hex}"
+    here = context(tmp_path).model_copy(update={"store": root})
+    made = first.fn(here, DoubleSettings())
+    assert made.tables == first.fn(context(tmp_path), DoubleSettings()).tables
+    assert second.fn(here, DoubleSettings(), made).reasons == ["first time"]
+    assert first.fn(here, DoubleSettings()).reused
+    fsspec.filesystem("memory").rm(root, recursive=True)
+
+
+def test_an_outcome_travels_as_json(tmp_path: Path) -> None:
+    [made, _] = both(tmp_path)
+    assert StepOutcome.model_validate_json(made.model_dump_json()) == made

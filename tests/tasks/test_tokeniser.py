@@ -1,13 +1,16 @@
 """Sentences and words: the book's own characters, at NLTK's boundaries."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nltk.tokenize import NLTKWordTokenizer
 
+from tasks.seams import tokeniser
 from tasks.seams.tokeniser import (
     QUOTATION_MARKS,
     PunktModel,
@@ -87,3 +90,89 @@ def test_what_was_learned_survives_json_and_rows() -> None:
 )
 def test_as_written(tokens: list[str], written: str) -> None:
     assert as_written(tokens) == written
+
+
+def test_blank_lines_end_sentences_whatever_white_space_is_on_them() -> None:
+    text = "\n\n  one \n \t \ntwo\nlines\n\n\n\nthree.\n\n \n"
+    spans = list(splitter().spans(text, 0, len(text)))
+    assert [text[a:b].strip() for a, b in spans] == ["one", "two\nlines", "three."]
+
+
+def test_only_the_stretch_that_was_asked_for_is_split() -> None:
+    text = "Not this. But this. And this. Not that."
+    spans = list(splitter().spans(text, 10, 29))
+    assert spans == [(10, 19), (20, 29)]
+    assert list(splitter().spans(text, 9, 10)) == []
+    assert list(splitter().spans(text, 5, 5)) == []
+    assert list(splitter().spans("", 0, 0)) == []
+
+
+@given(WILD)
+@settings(max_examples=200, deadline=None)
+def test_words_cover_all_but_white_space_in_order(sentence: str) -> None:
+    spans = word_spans(sentence)
+    edges = [edge for span in spans for edge in span]
+    assert edges == sorted(edges)
+    assert "".join(sentence[a:b] for a, b in spans) == "".join(sentence.split())
+    assert all(a < b for a, b in spans)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("", []),
+        (" \n", []),
+        ('"Don\'t," he said.', ['"', "Do", "n't", ",", '"', "he", "said", "."]),
+        ("‘Tis “so” — cannot.", ["‘", "Tis", "“", "so", "”", "—", "can", "not", "."]),
+        ("It's ''odd''", ["It", "'s", "''", "odd", "''"]),
+        ("\"'' it", ['"', "''", "it"]),
+        ("3.50 (a, b)...", ["3.50", "(", "a", ",", "b", ")", "..."]),
+    ],
+)
+def test_words_worked_by_hand(sentence: str, words: list[str]) -> None:
+    assert [sentence[a:b] for a, b in word_spans(sentence)] == words
+
+
+@given(WILD)
+@settings(max_examples=200, deadline=None)
+def test_where_nltk_cannot_place_its_tokens_their_boundaries_stand(sentence: str) -> None:
+    class Failing(NLTKWordTokenizer):  # type: ignore[misc]
+        def span_tokenize(self, text: str) -> Iterator[tuple[int, int]]:
+            raise ValueError(text)
+
+    with patch.object(tokeniser, "_words", Failing):
+        spans = word_spans(sentence)
+    assert spans == list(NLTKWordTokenizer().span_tokenize(sentence))
+
+
+def test_a_model_splits_the_same_after_its_journey() -> None:
+    model = learn_punkt(SAMPLE)
+    text = "Dr. Smith met Mr. Jones at 5 p.m. today. It rained. Mr. Jones left."
+    spans = list(SentenceSplitter(model).spans(text, 0, len(text)))
+    again = PunktModel.from_json(json.loads(json.dumps(asdict(model))))
+    assert list(SentenceSplitter(again).spans(text, 0, len(text))) == spans
+    untaught = list(splitter().spans(text, 0, len(text)))
+    assert untaught != spans
+    assert learn_punkt(SAMPLE) == model
+
+
+def test_nothing_is_learned_from_nothing() -> None:
+    assert learn_punkt("") == PunktModel((), (), (), ())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "written"),
+    [
+        ([], ""),
+        (["(", "a", ")", ";", "b", "?"], "(a); b?"),
+        (["can", "not", "be"], "cannot be"),
+        (["the", "king", "'s", "crown"], "the king's crown"),
+    ],
+)
+def test_more_as_written(tokens: list[str], written: str) -> None:
+    assert as_written(tokens) == written
+
+
+def splitter() -> SentenceSplitter:
+    """One that has learned nothing."""
+    return SentenceSplitter(PunktModel((), (), (), ()))
