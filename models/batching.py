@@ -83,13 +83,17 @@ def windows(lanes: Sequence[TokenIds], window_length: int) -> Iterator[Window]:
 def book_runs(
     rows: Iterable[tuple[str, str, Sequence[int]]],
 ) -> dict[str, dict[str, TokenIds]]:
-    """Unbroken runs of token ids by split and book, from (book_id, split, section's token ids)."""
+    """Unbroken runs of token ids by split and book, from (book_id, split, section's token ids).
+
+    Books come in the order of their ids: a table's digest does not depend on the order of its
+    books, and so neither may what is learned from it.
+    """
     parts: dict[str, dict[str, list[TokenIds]]] = {}
     for book_id, split, token_ids in rows:
         book_parts = parts.setdefault(split, {}).setdefault(book_id, [])
         book_parts.append(np.asarray(token_ids, dtype=np.int32))
     return {
-        split: {book_id: np.concatenate(sections) for book_id, sections in books.items()}
+        split: {book_id: np.concatenate(books[book_id]) for book_id in sorted(books)}
         for split, books in parts.items()
     }
 

@@ -188,20 +188,27 @@ def test_a_vocabulary_by_hand(tmp_path: Path) -> None:
     for number, text in enumerate(texts):
         (tmp_path / f"{number}.txt").write_text(text)
     rows, _ = made(tmp_path / "store", [str(tmp_path)])
-    held_out = [row["text"] for row in rows["books"] if row["split"] != "train"]
-    assert len(held_out) == 2  # which ones, their contents' hashes say: the seed is fixed
-    expected = {
-        # training books: the two that are left, counted by hand
-        frozenset({0, 1}): [("moon", 3, 2), ("sun", 3, 2), ("!", 2, 2), (".", 2, 2)],
-        frozenset({0, 2}): [("sun", 3, 2), (".", 3, 2), ("sea", 2, 1)],
-        frozenset({0, 3}): [(".", 2, 2), ("moon", 2, 2), ("sun", 2, 1)],
-        frozenset({1, 2}): [(".", 3, 2), ("moon", 2, 1), ("sea", 2, 1), ("sun", 2, 2)],
-        frozenset({1, 3}): [("moon", 3, 2), (".", 2, 2)],
-        frozenset({2, 3}): [(".", 3, 2), ("sea", 2, 1)],
-    }[frozenset(n for n, text in enumerate(texts) if text not in held_out)]
-    words = [(row["token"], row["count"], row["num_books"]) for row in rows["vocabulary"][4:]]
-    assert sorted(words, key=lambda word: (-word[1], word[0])) == words
-    assert set(words) == set(expected)
+    splits = {row["title"]: row["split"] for row in rows["books"]}
+    assert [title for title in "0123" if splits[title] == "train"] == ["0", "1"]
+    words = [(row["token"], row["count"], row["num_books"]) for row in rows["vocabulary"]]
+    assert words == [
+        ("_nothing_", 0, 0),
+        ("_start_", 2, 2),
+        ("_end_", 4, 2),
+        ("_unknown_", 5, 2),  # star, and, <, unk, >
+        ("moon", 3, 2),
+        ("sun", 3, 2),
+        ("!", 2, 2),
+        (".", 2, 2),
+    ]
+    assert [row["token_id"] for row in rows["vocabulary"]] == list(range(8))
+    ids = {row["book_id"][0]: row["token_ids"] for row in rows["token_ids"]}
+    assert ids == {
+        "0": [1, 5, 4, 5, 7, 2, 3, 6, 2],
+        "1": [1, 5, 3, 4, 7, 2, 3, 3, 3, 4, 6, 2],
+        "2": [1, 3, 3, 3, 7, 2, 5, 7, 2],
+        "3": [1, 4, 7, 2],
+    }
 
 
 def test_settings_of_the_vocabulary(miniature_shelf: Path, tmp_path: Path) -> None:
