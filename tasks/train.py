@@ -89,11 +89,15 @@ class TrainSettings(Settings):
 
     def recipe(self, num_tokens: int) -> Recipe:
         """The recipe for a training text of so many tokens."""
+        num_pairs = num_tokens - 1
         # A lane shorter than a window has no batch to carry its state to.
-        most_lanes = max(1, (num_tokens - 1) // self.window_length)
+        num_lanes = min(self.num_lanes, max(1, num_pairs // self.window_length))
+        # Lanes are equally long but for the last: it must not be left without a column.
+        while num_lanes > 1 and -(-num_pairs // num_lanes) * (num_lanes - 1) >= num_pairs:
+            num_lanes -= 1
         names = Recipe.__dataclass_fields__.keys() - {"num_lanes", "number_type"}
         return Recipe(
-            num_lanes=min(self.num_lanes, most_lanes),
+            num_lanes=num_lanes,
             number_type=self.resolved_number_type(),
             **{name: getattr(self, name) for name in names},
         )

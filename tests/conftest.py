@@ -17,6 +17,8 @@ os.environ |= {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "DO_NOT_TRACK": "1",
+    # On busy cores, threads that wait for each other cost more than they bring.
+    "OMP_NUM_THREADS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 (HOME / "prefect").mkdir()
