@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import fsspec
 import pyarrow.parquet as pq
 
 from flows.environment import ui_commands
@@ -51,8 +52,8 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 
 def _sentence_lines(tables: Mapping[str, Any]) -> list[str]:
-    examples = pq.read_table(tables["recovery_examples"]["path"]).to_pylist()
-    picked = pq.read_table(tables["bag_sentences"]["path"]).to_pylist()
+    examples = _rows(tables["recovery_examples"]["path"])
+    picked = _rows(tables["bag_sentences"]["path"])
     lines = ["sentences from the bags of the example file"]
     lines += [f"  {row['bag_set_id']:>4}  {row['sentence']}" for row in picked if row["rank"] == 1]
     if examples:
@@ -62,6 +63,12 @@ def _sentence_lines(tables: Mapping[str, Any]) -> list[str]:
         lines += [f"  picked  {' '.join(row['picked_tokens'])}"]
         lines += [f"  true    {' '.join(row['true_tokens'])}", ""]
     return lines
+
+
+def _rows(path: str) -> list[dict[str, Any]]:
+    with fsspec.open(path, "rb") as file:  # the store may be an object store
+        rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return rows
 
 
 def _shown(value: float | None) -> str:

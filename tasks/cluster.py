@@ -51,7 +51,7 @@ class ClusterSettings(Settings):
     code_width: int = 10
     """Numbers in a text's code, which is what is clustered."""
     num_steps: int = 600
-    """Optimiser steps, over at least ten passes."""
+    """How much it learns from, in full batches of texts; at least ten passes."""
     batch_size: int = 64
     """Texts in each step."""
     learning_rate: float = 2e-3
