@@ -126,7 +126,7 @@ def test_progress_outside_prefect_says_lines(
 
 def test_progress_of_nothing_is_no_error() -> None:
     with report.progress("tokenise", 0, "chars") as advance:
-        advance(0, "nothing")
+        assert advance(0, "nothing") is None  # no division by the total
 
 
 def test_an_error_inside_progress_comes_out() -> None:
