@@ -18,6 +18,7 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 _KMEANS_STARTS = 10
+AUTOENCODER_METHOD = "autoencoder + k-means"  # as tables of scores call it
 
 
 @dataclass(frozen=True)

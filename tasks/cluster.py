@@ -27,6 +27,7 @@ from data.schemas import (
 )
 from models.autoencoder import StackedAutoencoder, encode, fit
 from models.cluster_scores import (
+    AUTOENCODER_METHOD,
     cluster_terms,
     kmeans,
     lsa_kmeans,
@@ -37,8 +38,6 @@ from tasks.seams.drawing_map import MapPoints, draw_map_html, draw_map_png
 from tasks.seams.report import progress
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
-
-AUTOENCODER_METHOD = "autoencoder + k-means"
 
 
 class ClusterSettings(Settings):

@@ -17,10 +17,9 @@ from data.schemas import (
     TRAINING_LOG,
     VOCABULARY,
 )
+from models.cluster_scores import AUTOENCODER_METHOD
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
-
-AUTOENCODER_METHOD = "autoencoder + k-means"
 
 
 class MeasureSettings(Settings):
