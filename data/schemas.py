@@ -196,6 +196,13 @@ TRAINING_LOG = Table(
             nullable=True,
             volatile=True,
         ),
+        Column(
+            "share_of_peak",
+            pa.float64(),
+            "of this machine's own matrix-product speed, reached in the products of training",
+            nullable=True,
+            volatile=True,
+        ),
     ),
 )
 

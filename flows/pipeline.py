@@ -23,8 +23,9 @@ from tasks.read import ReadSettings, read
 from tasks.recover import RecoverSettings, recover
 from tasks.seams.run_context import open_run
 from tasks.seams.settings import Settings
+from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
-from tasks.train import TrainSettings, train
+from tasks.train import train
 from tasks.weigh import WeighSettings, weigh
 
 

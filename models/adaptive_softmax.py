@@ -92,9 +92,14 @@ class AdaptiveSoftmax(nn.Module):
         else:
             self.head.bias.copy_(torch.cat(biases))
         for index, (a, b) in enumerate(self._tail_spans()):
-            bias = self.word_bias[a:b] if self._tied_to is not None else self.tails[index].bias
             # A uniform tail has biases of 0: those of others are held against it.
-            bias.copy_(log_share_V[a:b] - tail_share[index] + math.log(b - a))
+            bias = log_share_V[a:b] - tail_share[index] + math.log(b - a)
+            if self._tied_to is not None:
+                self.word_bias[a:b] = bias
+            else:
+                tail = self.tails[index]
+                assert isinstance(tail, nn.Linear)
+                tail.bias.copy_(bias)
 
     def nats(self, hidden_NH: Tensor, targets_N: Tensor) -> Tensor:
         """-log p of each row's target, nats_N in fp32."""
@@ -165,7 +170,5 @@ class AdaptiveSoftmax(nn.Module):
             logits: Tensor = self.tails[index](self.projections[index](hidden_MH))
         else:
             part = slice(*self._tail_spans()[index])
-            logits = functional.linear(
-                hidden_MH, self._tied_to.weight[part], self.word_bias[part]
-            )
+            logits = functional.linear(hidden_MH, self._tied_to.weight[part], self.word_bias[part])
         return logits.float()

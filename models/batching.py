@@ -80,7 +80,7 @@ class Window:
     weight_BT: Tensor
 
     @property
-    def counted_BT(self) -> Tensor:
+    def counted_BT(self) -> Tensor:  # noqa: N802 (a shape suffix)
         """Marks the targets that the loss counts."""
         return self.weight_BT > 0
 

@@ -108,8 +108,8 @@ class LanguageModel(nn.Module):
                 )
             bound = a.hidden_width**-0.5  # as the matrix would be drawn, whose rows these are
             nn.init.uniform_(self.embedding.weight, -bound, bound)
-            nn.init.eye_(self.lstm.weight_ih_l0)
-            self.lstm.weight_ih_l0.requires_grad_(False)
+            identity = torch.eye(a.embedding_width)
+            self.lstm.weight_ih_l0 = nn.Parameter(identity, requires_grad=False)
         if a.initial_state == "learned":
             shape = (2, a.num_layers, 1, a.hidden_width)
             self.learned_state = nn.Parameter(torch.zeros(shape))
@@ -218,7 +218,9 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, State]:
         after: list[tuple[Tensor, Tensor]] = []
         for layer in range(self.architecture.num_layers):
-            names = (f"{kind}_l{layer}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            names = (
+                f"{kind}_l{layer}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
             inward, recurrent, *biases = (getattr(self.lstm, name) for name in names)
             if masks.recurrent_GH:
                 recurrent = recurrent * masks.recurrent_GH[layer]

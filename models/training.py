@@ -95,6 +95,7 @@ class Training:
         self._average = _weights(model) if recipe.average_decay else None
         self._best = _weights(model)
         self._state: State | None = None
+        self._state_of_all: State = ()
         self._windows: Iterator[Window] | None = None
         self._lengths: list[int] = []
         self._tally = _Tally()
@@ -129,16 +130,15 @@ class Training:
     def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that the rest of the training depends on: (tensors by name, plain values).
 
-        Valid between two records of `run`. In a group of processes all must call it.
+        Valid between two records of `run`.
         """
         tensors = {f"model.{k}": v for k, v in _weights(self.model).items()}
         tensors |= {f"best.{k}": v for k, v in self._best.items()}
         tensors |= {f"average.{k}": v for k, v in (self._average or {}).items()}
         for index, values in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": v.clone() for k, v in values.items()}
-        if self._state is not None:
-            for name, part in zip(("hidden", "cell"), self._ranks.gathered(self._state), strict=True):
-                tensors[f"state.{name}"] = part.clone()
+        for name, part in zip(("hidden", "cell"), self._state_of_all, strict=False):
+            tensors[f"state.{name}"] = part.clone()
         tensors["random.cpu"] = torch.get_rng_state()
         if self.model.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.model.device)
@@ -179,8 +179,9 @@ class Training:
             moments.setdefault(int(index), {})[key] = tensor.clone()
         self._optimiser.load_state_dict({**settings, "state": moments})
         if "state.hidden" in tensors:
-            state = (tensors["state.hidden"], tensors["state.cell"])
-            self._state = tuple(self._ranks.own(part.to(self.model.device)) for part in state)
+            parts = (tensors["state.hidden"], tensors["state.cell"])
+            self._state_of_all = tuple(part.to(self.model.device) for part in parts)
+            self._state = tuple(self._ranks.own(part) for part in self._state_of_all)
         self._windows = None
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors:
@@ -223,7 +224,8 @@ class Training:
         started = time.monotonic()
         recipe, model = self.recipe, self.model
         model.train()
-        self.learning_rate = learning_rate(recipe, self.step, self.num_steps, window.inputs_BT.shape[1])
+        length = window.inputs_BT.shape[1]
+        self.learning_rate = learning_rate(recipe, self.step, self.num_steps, length)
         for group in self._optimiser.param_groups:
             group["lr"] = self.learning_rate
         masks = model.draw_masks(recipe.num_lanes, recipe.dropout)
@@ -265,6 +267,8 @@ class Training:
                 raise TrainingDiverged(
                     f"the loss is {value} at step {first_step + offset} of {self.num_steps}"
                 )
+        assert self._state is not None
+        self._state_of_all = self._ranks.gathered(self._state)
         tally, self._tally = self._tally, _Tally()
         return self._record(
             "train",
@@ -341,12 +345,8 @@ class _Objective(nn.Module):
         self.model = model
         self._recipe = recipe
 
-    def forward(
-        self, window: Window, state: State, masks: Masks
-    ) -> tuple[Tensor, Tensor, State]:
-        hidden_BTH, state = self.model.read_window(
-            window, state, masks, resets=self._recipe.resets
-        )
+    def forward(self, window: Window, state: State, masks: Masks) -> tuple[Tensor, Tensor, State]:
+        hidden_BTH, state = self.model.read_window(window, state, masks, resets=self._recipe.resets)
         nats_BT = self.model.nats_of(hidden_BTH, window, masks)
         penalty = nats_BT.new_zeros(())
         if self._recipe.activation_penalty:
@@ -378,7 +378,7 @@ class _Ranks:
         return values
 
     def own(self, part_LBH: Tensor) -> Tensor:
-        """This process's rows of a state of all lanes."""
+        """Of a state of all lanes, the rows of this process."""
         return part_LBH[:, self.first : self.last].contiguous()
 
     def gathered(self, state: State) -> State:
@@ -415,11 +415,6 @@ class _Tally:
     @property
     def gradient_norm(self) -> float:
         return float(torch.stack(self._norms).double().mean())
-
-
-def has_bf16() -> bool:
-    """Whether this processor multiplies bf16 natively."""
-    return torch.cpu.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _steps_per_epoch(stream: Tokens, recipe: Recipe) -> int:

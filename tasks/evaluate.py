@@ -10,7 +10,7 @@ import numpy as np
 from data.schemas import LANGUAGE_MODEL_FILE, PERPLEXITIES, TOKEN_IDS
 from models.batching import UNKNOWN, book_runs
 from models.bundle import Bundle
-from models.training import evaluate as evaluate_lanes
+from models.evaluation import evaluate as evaluate_lanes
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 

@@ -106,7 +106,7 @@ def _log_to_mlflow(
     context: RunContext, made: _Made, metrics: dict[str, float | None]
 ) -> str | None:
     tracker = open_tracker(context.tracking_uri)
-    parent = tracker.resume(context.mlflow_run_id)
+    parent = tracker.run(context.mlflow_run_id)
     parent.log_metrics({name: value for name, value in metrics.items() if value is not None})
     for name in ("books", "sections", "sentences", "vocabulary", "token_ids"):
         table = made.tables[name]
@@ -115,10 +115,9 @@ def _log_to_mlflow(
     parent.log_file(schemas.MAP_PICTURE_FILE, made.file(schemas.MAP_PICTURE_FILE))
 
     training = _child(tracker, context, made, "training")
-    if made.outcomes["train"].reused:
-        training.log_metric_rows(
-            [(r["step"], training_metrics(r)) for r in made.read(schemas.TRAINING_LOG).to_pylist()]
-        )
+    # All of it is there already, unless the training was reused from another run.
+    rows = made.read(schemas.TRAINING_LOG).to_pylist()
+    training.log_new_rows([(row["step"], training_metrics(row)) for row in rows])
     training.log_file(schemas.TRAINING_CURVE_FILE, made.file(schemas.TRAINING_CURVE_FILE))
     _log_table(training, made, schemas.TRAINING_LOG)
     _log_some(training, metrics, ("validation_perplexity", "test_perplexity"))
@@ -149,10 +148,7 @@ def _log_to_mlflow(
 def _child(tracker: Tracker, context: RunContext, made: _Made, name: str) -> TrackedRun:
     """The child run for a part: the one that a step opened while it ran, or a new one."""
     outcomes = [made.outcomes[step] for step in PARTS[name]]
-    opened = [outcome.tracked_run_id for outcome in outcomes if outcome.tracked_run_id]
-    child = (
-        tracker.resume(opened[0]) if opened else tracker.start_child(context.mlflow_run_id, name)
-    )
+    child = tracker.child(context.mlflow_run_id, name)
     for outcome in outcomes:
         written = [made.store.lineage(t.name) for t in outcome.tables.values()][:1]
         for lineage in written:

@@ -1,5 +1,5 @@
-"""A training that is restored from a snapshot ends with the same bits as one never stopped; one that
-is shared among processes ends as one process does."""
+"""A training restored from a snapshot ends with the bits of one never stopped; one shared among
+processes ends as one process does."""
 
 import math
 import socket

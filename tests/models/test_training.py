@@ -12,8 +12,8 @@ from torch import Tensor
 
 from models import evaluation, training
 from models.batching import END, START, UNKNOWN, TokenIds, cut_lanes, windows
-from models.language_model import Architecture, Dropout, LanguageModel, State
 from models.evaluation import Loss, evaluate, total
+from models.language_model import Architecture, Dropout, LanguageModel, State
 from models.recipe import NumberType, Recipe, learning_rate, make_optimiser
 from models.training import Record, Training, TrainingDiverged, has_bf16
 
