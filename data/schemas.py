@@ -220,6 +220,25 @@ PERPLEXITIES = Table(
     by_book=True,
 )
 
+EVALUATIONS = Table(
+    "evaluations",
+    "a way of predicting the held-out books of a split",
+    "evaluate",
+    (
+        Column(
+            "method",
+            pa.string(),
+            "lstm: the static model; n-gram: interpolated modified Kneser-Ney on the same tokens; "
+            "lstm + n-gram and lstm + cache: their mixtures; dynamic: the model learns as it "
+            "reads; lstm after N tokens (or all): the state has read just so many tokens before",
+        ),
+        Column("split", pa.string(), "validation or test"),
+        Column("nats", pa.float64(), "cross-entropy, one lane a book", "nats"),
+        Column("num_tokens", pa.int64(), "targets that it was summed over", "tokens"),
+        Column("tuned", pa.string(), "what was tuned on validation books, as JSON"),
+    ),
+)
+
 RECOVERED = (
     Column("num_sentences", pa.int64(), "sentences tried", "sentences"),
     Column("num_sentences_right", pa.int64(), "recovered whole", "sentences"),
@@ -398,6 +417,7 @@ TABLES: dict[str, Table] = {
         EMBEDDINGS,
         OPENINGS,
         PERPLEXITIES,
+        EVALUATIONS,
         BAG_SENTENCES,
         BAG_RECOVERY,
         RECOVERY_EXAMPLES,

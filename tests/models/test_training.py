@@ -15,8 +15,9 @@ from models.batching import END, START, UNKNOWN, TokenIds, cut_lanes, windows
 from models.evaluation import Loss, evaluate, total
 from models.language_model import Architecture, Dropout, LanguageModel, State
 from models.recipe import NumberType, Recipe, learning_rate, make_optimiser
-from models.training import Record, Training, TrainingDiverged, has_bf16
+from models.training import Record, Training, TrainingDiverged
 
+HAS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
 NUM_TYPES, FIRST_WORD = 13, UNKNOWN + 1
 RECIPE = Recipe(
     num_lanes=3,
@@ -136,7 +137,7 @@ def test_training_without_a_rate_reads_as_evaluation_does(
     [
         "fp32",
         pytest.param(
-            "bf16", marks=pytest.mark.skipif(not has_bf16(), reason="no bf16 on this processor")
+            "bf16", marks=pytest.mark.skipif(not HAS_BF16, reason="no bf16 on this processor")
         ),
     ],
 )
