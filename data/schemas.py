@@ -171,6 +171,22 @@ TOKEN_IDS = Table(
     by_book=True,
 )
 
+INPUT_VECTORS = Table(
+    "input_vectors",
+    "a token's vector before training; there are none where inputs are learned or one-hot",
+    "embed",
+    (
+        Column("token_id", pa.int32(), "row of the vocabulary"),
+        Column("vector", pa.list_(pa.float32()), "what the token is for the language model"),
+        Column(
+            "origin",
+            pa.string(),
+            "found (in the file), trained (word2vec, on the training text) or drawn (it has "
+            "neither: drawn like the others)",
+        ),
+    ),
+)
+
 TRAINING_LOG = Table(
     "training_log",
     "a logged step",
@@ -413,6 +429,7 @@ TABLES: dict[str, Table] = {
         SENTENCES,
         VOCABULARY,
         TOKEN_IDS,
+        INPUT_VECTORS,
         TRAINING_LOG,
         EMBEDDINGS,
         OPENINGS,
