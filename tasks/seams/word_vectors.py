@@ -228,8 +228,8 @@ class _VectorFile:
             if not line:
                 continue
             num_words += 1
-            # One count a line is what makes gigabytes bearable; the rest is for the few odd lines.
-            is_plain = line.count(b" ") == width
+            # To count is what makes gigabytes bearable; the rest is for the few odd lines.
+            is_plain = line.count(b" ") == width and b"\t" not in line
             word = line.partition(b" ")[0] if is_plain else self._spaced_word(line, number, width)
             if word in wanted:
                 yield word, self._parsed(line.rsplit(None, width)[1:], number, width)
