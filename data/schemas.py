@@ -11,6 +11,7 @@ import pyarrow as pa
 
 TOKEN_LIST = pa.list_(pa.string())
 SPLITS = "train, validation or test"
+UNITS = "word or character: what a token is"
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,11 @@ SENTENCES = Table(
         Column("sentence_index", pa.int32(), "the sentence's place in its book, from 0"),
         Column("char_start", pa.int64(), "first character in the book's text", "characters"),
         Column("char_end", pa.int64(), "one past the last character", "characters"),
-        Column("tokens", TOKEN_LIST, "its tokens, the book's own characters"),
+        Column(
+            "num_characters", pa.int64(), "a stretch of white space counts as one", "characters"
+        ),
+        Column("unit", pa.string(), UNITS),
+        Column("tokens", TOKEN_LIST, "the book's own characters, white space between them a space"),
         Column(
             "token_starts",
             pa.list_(pa.int64()),
@@ -151,6 +156,7 @@ VOCABULARY = Table(
         Column("count", pa.int64(), "how often it stands in the training text", "tokens"),
         Column("num_books", pa.int32(), "training books that hold it", "books"),
         Column("lower_case", pa.bool_(), "whether text is folded before it is looked up"),
+        Column("unit", pa.string(), UNITS),
     ),
 )
 
@@ -167,6 +173,7 @@ TOKEN_IDS = Table(
             pa.list_(pa.int32()),
             "its sentences, each closed by _end_; _start_ opens a book's part of a split",
         ),
+        Column("num_characters", pa.int64(), "its sentences', and 1 for each _end_", "characters"),
     ),
     by_book=True,
 )
@@ -232,6 +239,7 @@ PERPLEXITIES = Table(
         Column("nats", pa.float64(), "cross-entropy, one lane from a fresh state", "nats"),
         Column("num_tokens", pa.int64(), "words and _end_s that it was summed over", "tokens"),
         Column("num_unknown", pa.int64(), "those of them that are _unknown_", "tokens"),
+        Column("num_characters", pa.int64(), "what they stand for, each _end_ for 1", "characters"),
     ),
     by_book=True,
 )

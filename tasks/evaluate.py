@@ -7,6 +7,7 @@ out   each book's cross-entropy, and that of each way of predicting
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,9 @@ def evaluate(run: StepRun, settings: EvaluateSettings) -> None:
     model = Bundle.from_bytes(run.read_file(LANGUAGE_MODEL_FILE)).model
     runs = book_runs(row for row in run.token_runs() if row[1] != "train")
     nats = {split: target_nats(model, list(runs.get(split, {}).values())) for split in SPLITS}
+    num_characters: Counter[tuple[str, str]] = Counter()
+    for row in run.read(TOKEN_IDS, ["book_id", "split", "num_characters"]).to_pylist():
+        num_characters[row["book_id"], row["split"]] += row["num_characters"]
     with run.writer(PERPLEXITIES) as writer:
         for split in SPLITS:
             lanes = runs.get(split, {})
@@ -86,6 +90,7 @@ def evaluate(run: StepRun, settings: EvaluateSettings) -> None:
                     "nats": [float(own.sum()) for own in nats[split]],
                     "num_tokens": [len(own) for own in nats[split]],
                     "num_unknown": [int(np.sum(lane == UNKNOWN)) for lane in lanes.values()],
+                    "num_characters": [num_characters[book_id, split] for book_id in lanes],
                 }
             )
     held_out = {split: list(runs.get(split, {}).values()) for split in SPLITS}

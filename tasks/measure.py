@@ -3,6 +3,12 @@
 in    what training, evaluation, picking and clustering wrote
 does  divides the sums once, here
 out   the run's figures by name; one that has no meaning (no labels, nothing held out) is null
+
+Perplexity is per token, be it a word or a character. Bits per character hold models of either kind
+side by side: the nats of the held-out text, divided by ln 2 and by its characters, which are those
+of its sentences, a stretch of white space being one, and one for each `_end_`. A character model
+counts just as many tokens. A word that is `_unknown_` costs the nats of `_unknown_`, not of its
+spelling: the lower figure of two is the better one only where the shares of `_unknown_` are alike.
 """
 
 import math
@@ -36,12 +42,15 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
     perplexities = run.read(PERPLEXITIES)
     for split in ("validation", "test"):
         own = perplexities.filter(pc.equal(perplexities["split"], split))
-        nats, tokens, unknown = (
-            sum(own[name].to_pylist()) for name in ("nats", "num_tokens", "num_unknown")
+        nats, tokens, unknown, characters = (
+            sum(own[name].to_pylist())
+            for name in ("nats", "num_tokens", "num_unknown", "num_characters")
         )
         values[f"{split}_perplexity"] = math.exp(nats / tokens) if tokens else None
         if split == "test":
             values["unknown_share"] = unknown / tokens if tokens else None
+            bits = nats / math.log(2)
+            values["test_bits_per_character"] = bits / characters if characters else None
     values["vocabulary_size"] = float(run.read(VOCABULARY, ["token_id"]).num_rows)
     ways = [row for row in run.read(BAG_RECOVERY).to_pylist() if row["strategy"] == "beam"]
     for unit in ("words", "sentences"):

@@ -15,6 +15,7 @@ from data import schemas
 from data.errors import UserMistake
 from data.schemas import Table
 from data.store import Store
+from models.vocabulary import Unit
 from tasks.seams import run_report
 from tasks.seams.report import show_image, show_markdown, show_table
 from tasks.seams.run_context import RunContext
@@ -53,6 +54,7 @@ def publish(
         },
         "files": {name.rsplit("/", 1)[-1]: made.store.path(name) for name in made.files},
         "num_refusals": made.tables["refusals"].num_rows,
+        "unit": made.unit(),
         "vocabulary_size": int(metrics["vocabulary_size"] or 0),
         "unknown_share": metrics["unknown_share"],
         "model": {"uri": model_uri, "digest": made.file_digest(schemas.LANGUAGE_MODEL_FILE)},
@@ -95,6 +97,10 @@ class _Made:
             for row in rows
         }
 
+    def unit(self) -> Unit:
+        unit: Unit = self.read(schemas.VOCABULARY, ["unit"])["unit"][0].as_py()
+        return unit
+
     def _file_name(self, file_name: str) -> str:
         found = [name for name in self.files if name.endswith(f"/{file_name}")]
         if not found:
@@ -120,12 +126,14 @@ def _log_to_mlflow(
     training.log_new_rows([(row["step"], training_metrics(row)) for row in rows])
     training.log_file(schemas.TRAINING_CURVE_FILE, made.file(schemas.TRAINING_CURVE_FILE))
     _log_table(training, made, schemas.TRAINING_LOG)
-    _log_some(training, metrics, ("validation_perplexity", "test_perplexity"))
+    _log_some(
+        training, metrics, ("validation_perplexity", "test_perplexity", "test_bits_per_character")
+    )
     uri = tracker.log_model(
         training.run_id,
         made.file(schemas.LANGUAGE_MODEL_FILE),
         made.file_digest(schemas.LANGUAGE_MODEL_FILE),
-        # The two most frequent words: any vocabulary has them.
+        # The two most frequent tokens: any vocabulary has them.
         [made.read(schemas.VOCABULARY, ["token"])["token"].to_pylist()[4:6]],
     )
     training.end()
@@ -176,12 +184,13 @@ def _show_in_prefect(made: _Made, metrics: dict[str, float | None]) -> None:
             books, made.read(schemas.SECTIONS, ["book_id"]), made.read(schemas.REFUSALS)
         ),
         run_report.vocabulary_report(made.read(schemas.VOCABULARY), made.read(schemas.EMBEDDINGS)),
-        run_report.training_report(made.read(schemas.PERPLEXITIES), metrics, titles),
+        run_report.training_report(made.read(schemas.PERPLEXITIES), metrics, titles, made.unit()),
         run_report.sentences_report(
             made.read(schemas.BAG_SENTENCES),
             made.read(schemas.BAG_RECOVERY),
             made.read(schemas.RECOVERY_EXAMPLES),
             made.read(schemas.OPENINGS),
+            made.unit(),
         ),
         run_report.clusters_report(
             made.read(schemas.CLUSTER_SCORES),

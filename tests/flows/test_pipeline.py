@@ -29,7 +29,8 @@ STEPS = {
 }  # fmt: skip
 METRICS = {
     "validation_perplexity", "test_perplexity", "bag_words_recovered", "bag_sentences_recovered",
-    "cluster_accuracy", "cluster_nmi", "cluster_ari", "training_tokens_per_second",
+    "test_bits_per_character", "cluster_accuracy", "cluster_nmi", "cluster_ari",
+    "training_tokens_per_second",
 }  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def test_summary_has_the_promised_keys(miniature_run: Any) -> None:
     summary = miniature_run.summary
     assert {
         "mlflow_run_id", "seconds", "recomputed", "reused", "tables", "num_refusals", "metrics",
-        "model", "vocabulary_size", "unknown_share",
+        "model", "unit", "vocabulary_size", "unknown_share",
     } <= set(summary)  # fmt: skip
     assert set(summary["metrics"]) == METRICS
     assert set(summary["recomputed"]) == STEPS
