@@ -131,11 +131,11 @@ SENTENCES = Table(
         Column("sentence_index", pa.int32(), "the sentence's place in its book, from 0"),
         Column("char_start", pa.int64(), "first character in the book's text", "characters"),
         Column("char_end", pa.int64(), "one past the last character", "characters"),
-        Column(
-            "num_characters", pa.int64(), "a stretch of white space counts as one", "characters"
-        ),
+        Column("num_characters", pa.int64(), "white space between words is one", "characters"),
         Column("unit", pa.string(), UNITS),
-        Column("tokens", TOKEN_LIST, "the book's own characters, white space between them a space"),
+        Column(
+            "tokens", TOKEN_LIST, "the book's own characters; white space among them is a space"
+        ),
         Column(
             "token_starts",
             pa.list_(pa.int64()),
