@@ -180,7 +180,7 @@ TOKEN_IDS = Table(
 
 INPUT_VECTORS = Table(
     "input_vectors",
-    "a token's vector before training; there are none where inputs are learned or one-hot",
+    "a token's vector before training; there are none where they are learned from nothing",
     "embed",
     (
         Column("token_id", pa.int32(), "row of the vocabulary"),
@@ -204,6 +204,7 @@ TRAINING_LOG = Table(
         Column("elapsed_seconds", pa.float64(), "since training began", "seconds", volatile=True),
         Column("split", pa.string(), "train (mean since the last row) or validation (all of it)"),
         Column("loss_nats_per_token", pa.float64(), "cross-entropy", "nats/token"),
+        Column("bits_per_character", pa.float64(), "the same, by the text's length", "bits"),
         Column("learning_rate", pa.float64(), "at this step"),
         Column(
             "gradient_norm",

@@ -2,7 +2,7 @@
 
 in    the vocabulary, and the training text or a file of word vectors
 does  trains word2vec on the one or looks words up in the other; draws what is left without a vector
-out   a vector a token to begin training with; none where inputs are learned or one-hot
+out   a vector a token to begin training with; none where they are learned from nothing
 
 Shapes: V token types, E width of a vector.
 """
@@ -49,9 +49,10 @@ RESCALED_RMS = 1.0
 class EmbedSettings(Settings):
     """What the language model sees of a token."""
 
-    inputs: Literal["learned", "one_hot", "word2vec", "file"] = "learned"
-    """Vectors learned from nothing; no vectors but one unit a token; word2vec trained on the
-    training text; or vectors from a file. The last two are what training begins with."""
+    inputs: Literal["learned", "word2vec", "file"] = "learned"
+    """Vectors learned from nothing (none are written); word2vec trained on the
+    training text; or vectors from a file. The last two are what training begins with, or, with
+    train.frozen_inputs, keeps to."""
     path: str | None = None
     """Where `inputs` is `file`: its path or URL; `.gz`, `.bz2`, `.xz` and one-file `.zip` too."""
     format: FileFormat = "auto"
@@ -85,7 +86,7 @@ def source_digests(settings: EmbedSettings) -> Mapping[str, str]:
 )
 def embed(run: StepRun, settings: EmbedSettings) -> None:
     """Write every token's first vector, and say how many words have one of their own."""
-    if settings.inputs in ("learned", "one_hot"):
+    if settings.inputs == "learned":
         run.write(INPUT_VECTORS, {name: [] for name in INPUT_VECTORS.schema.names})
         return
     vocabulary = Vocabulary.from_columns(run.read(VOCABULARY).to_pydict())

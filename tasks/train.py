@@ -5,8 +5,9 @@ does  trains the stateful LSTM along contiguous lanes; a killed run goes on from
 out   the language model's weights in a bundle, the log of the training, the learned embeddings
 """
 
+import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from data.errors import UserMistake
 from data.schemas import (
     EMBEDDINGS,
+    INPUT_VECTORS,
     PUNKT,
     TOKEN_IDS,
     TRAINED_WEIGHTS_FILE,
@@ -24,7 +26,7 @@ from data.schemas import (
     TRAINING_LOG,
     VOCABULARY,
 )
-from models.batching import book_runs
+from models.batching import START, book_runs
 from models.bundle import Bundle
 from models.language_model import LanguageModel
 from models.parallel import shared_training
@@ -50,7 +52,7 @@ def machine_facts(settings: TrainSettings) -> Mapping[str, str]:
 
 
 @step(
-    reads=(TOKEN_IDS, VOCABULARY, PUNKT),
+    reads=(TOKEN_IDS, VOCABULARY, INPUT_VECTORS, PUNKT),
     writes=(TRAINING_LOG, EMBEDDINGS),
     libraries=("torch", "numpy", "matplotlib"),
     seeded=True,
@@ -86,8 +88,19 @@ def train(run: StepRun, settings: TrainSettings) -> None:
 
 
 def _new_model(run: StepRun, settings: TrainSettings, vocabulary: Vocabulary) -> LanguageModel:
+    vectors = run.read(INPUT_VECTORS, ["vector"])["vector"].to_pylist()
+    width = len(vectors[0]) if vectors else settings.embedding_width
     torch.manual_seed(run.context.seed)
-    model = LanguageModel(settings.architecture(len(vocabulary), "vectors"))
+    model = LanguageModel(settings.architecture(len(vocabulary), width))
+    if vectors:
+        with torch.no_grad():
+            model.embedding.weight.copy_(torch.tensor(vectors))
+        model.embedding.weight.requires_grad_(not settings.frozen_inputs)
+    elif settings.frozen_inputs:
+        raise UserMistake(
+            "train.frozen_inputs is set, but there are no vectors to leave as they are.",
+            "Set embed.inputs to word2vec or file, or leave frozen_inputs out.",
+        )
     model.softmax.start_from(vocabulary.counts)
     return model.to(settings.resolved_device())
 
@@ -141,6 +154,7 @@ class _Log:
         rows: list[dict[str, Any]],
     ) -> None:
         self.rows = rows
+        self._characters_per_token = _characters_per_token(run)
         self._run, self._seconds = run, settings.checkpoint_seconds
         self._last_checkpoint = time.monotonic()
         self._tracked = run.tracked("training")
@@ -153,7 +167,9 @@ class _Log:
         """Add a record, and keep a checkpoint if it is time."""
         speed = record.tokens_per_second
         share = None if speed is None else speed * self._share_of_peak
-        self.rows.append({**row_of(record), "share_of_peak": share})
+        per_character = self._characters_per_token[record.split] * math.log(2.0)
+        bits = record.loss.nats_per_token / per_character
+        self.rows.append({**row_of(record), "bits_per_character": bits, "share_of_peak": share})
         if time.monotonic() - self._last_checkpoint > self._seconds:
             tensors, values = training.snapshot()
             self._run.checkpoints.keep(
@@ -168,7 +184,7 @@ class _Log:
 
 
 def row_of(record: Record) -> dict[str, Any]:
-    """A record as a row of the training log, but for its share of the machine's speed."""
+    """A record as a row of the training log, without what needs to know the text or machine."""
     return {
         "step": record.step,
         "tokens_seen": record.tokens_seen,
@@ -195,6 +211,16 @@ def _watched(training: Training, recipe: Recipe) -> Iterator[Record]:
             yield record
         if training.step < training.num_steps:
             say(f"stopped early: {recipe.patience} validations without a better one")
+
+
+def _characters_per_token(run: StepRun) -> dict[str, float]:
+    characters: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    for rows in run.row_groups(TOKEN_IDS, ["split", "num_characters", "token_ids"]):
+        for split, number, token_ids in zip(*(c.to_pylist() for c in rows.columns), strict=True):
+            characters[split] += number
+            tokens[split] += len(token_ids) - token_ids.count(START)
+    return {split: characters[split] / max(1, tokens[split]) for split in ("train", "validation")}
 
 
 def _curve(rows: Sequence[Mapping[str, Any]]) -> bytes:

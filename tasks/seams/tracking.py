@@ -98,6 +98,7 @@ def training_metrics(row: Mapping[str, Any]) -> dict[str, float]:
     loss = row["loss_nats_per_token"]
     prefix = row["split"]
     metrics = {f"{prefix}_loss_nats_per_token": loss, f"{prefix}_perplexity": math.exp(loss)}
+    metrics[f"{prefix}_bits_per_character"] = row["bits_per_character"]
     if prefix == "train":
         for name in ("learning_rate", "gradient_norm", "tokens_per_second", "share_of_peak"):
             metrics[name] = row[name]

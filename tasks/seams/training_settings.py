@@ -30,7 +30,7 @@ class TrainSettings(Settings):
     """The language model and how it is trained."""
 
     embedding_width: int = 128
-    """Numbers in a word's vector; with vectors from a file or one-hot inputs, theirs."""
+    """Numbers in a word's vector that is learned from nothing; others have their own width."""
     hidden_width: int = 256
     """Units of each LSTM layer."""
     num_layers: int = 1
@@ -39,6 +39,8 @@ class TrainSettings(Settings):
     """Adaptive softmax: the first token id of each tail; none makes a full softmax."""
     tied: bool = False
     """Score words by the vectors that they are read by (Press & Wolf 2017)."""
+    one_hot_inputs: bool = False
+    """Read each word as a unit of its own, without a vector."""
     frozen_inputs: bool = False
     """Leave word2vec's or a file's vectors as they are."""
     initial_state: Literal["zeros", "learned"] = "zeros"
@@ -96,18 +98,17 @@ class TrainSettings(Settings):
     checkpoint_seconds: float = 30.0
     """Time between two checkpoints, from which a killed run goes on."""
 
-    def architecture(self, num_types: int, inputs: Literal["vectors", "one_hot"]) -> Architecture:
-        """The model for a vocabulary of this size."""
-        one_hot = inputs == "one_hot"
+    def architecture(self, num_types: int, embedding_width: int) -> Architecture:
+        """The model for a vocabulary of this size and vectors of this width."""
         return Architecture(
             num_types=num_types,
-            embedding_width=4 * self.hidden_width if one_hot else self.embedding_width,
+            embedding_width=4 * self.hidden_width if self.one_hot_inputs else embedding_width,
             hidden_width=self.hidden_width,
             num_layers=self.num_layers,
             cutoffs=usable_cutoffs(self.cutoffs, num_types),
             tied=self.tied,
             initial_state=self.initial_state,
-            inputs=inputs,
+            inputs="one_hot" if self.one_hot_inputs else "vectors",
         )
 
     def recipe(self, num_tokens: int) -> Recipe:

@@ -187,7 +187,7 @@ def _copied(store: Path, outcomes: list[StepOutcome]) -> list[StepOutcome]:
     return outcomes
 
 
-@pytest.mark.parametrize("inputs", ["learned", "one_hot"])
+@pytest.mark.parametrize("inputs", ["learned"])
 def test_other_inputs_have_no_rows(store: Path, before: list[StepOutcome], inputs: str) -> None:
     outcome = embed.fn(context(store), EmbedSettings.model_validate({"inputs": inputs}), *before)
     assert outcome.tables["input_vectors"].num_rows == 0
