@@ -141,12 +141,11 @@ def draw_png(path: Path, seed: int) -> None:
     figure = Figure(figsize=(11, 5.6), dpi=110, facecolor="white", layout="constrained")
     panels = figure.subplots(1, 2)
     names = [name(letter) for letter in range(NUM_LETTERS)]
-    for axes, training, title in zip(
-        panels,
-        ("in order", "rotations"),
-        ("trained on  a b c … z :  it counts", "trained on rotations:  it reads"),
-        strict=True,
-    ):
+    trainings: tuple[tuple[Training, str], ...] = (
+        ("in order", "trained on  a b c … z :  it counts"),
+        ("rotations", "trained on rotations:  it reads"),
+    )
+    for axes, (training, title) in zip(panels, trainings, strict=True):
         probabilities_LA = answers_alone(trained(training, seed)).numpy()
         picture = axes.imshow(probabilities_LA, cmap="Blues", vmin=0.0, vmax=1.0)
         axes.set_title(title, fontsize=14, color="#333333", pad=10)
