@@ -115,6 +115,7 @@ def encode_bag_sets(
     normalise: Callable[[str], str],
     source: str,
     model_name: str,
+    unit: str = "word",
 ) -> list[list[list[int]]]:
     """Return the token ids of the words, by set and bag.
 
@@ -124,6 +125,7 @@ def encode_bag_sets(
         normalise: what the model's tokeniser does to a word, such as lower-casing.
         source: what to call the file in errors.
         model_name: what to call the model in errors.
+        unit: what the model knows, "word" or "character"; a bag of the latter holds characters.
 
     Raises:
         UserMistake: for a word that the model doesn't know or a special token; it names the line,
@@ -137,13 +139,20 @@ def encode_bag_sets(
                 f"{place}: {word!r} is a mark that models use, not a word.",
                 "Take it out of the bag.",
             )
+        if token not in token_id_of and unit == "character" and len(word) > 1:
+            raise UserMistake(
+                f"{place}: {reprlib.repr(word)} is not one character, and model {model_name} "
+                "knows characters.",
+                "Fill the bags with single characters; JSON can hold a space: "
+                '{"bags": [["a", "b"], [" "]]}.',
+            )
         if token not in token_id_of:
             nearest = nearest_words(token, token_id_of.keys() - _SPECIAL_TOKENS)
             hint = f"; nearest: {', '.join(map(repr, nearest))}" if nearest else ""
             raise UserMistake(
                 f"{place}: {reprlib.repr(word)} is not in the vocabulary of model "
                 f"{model_name}{hint}.",
-                "Put a word that the model knows in its place or take it out of the bag.",
+                f"Put a {unit} that the model knows in its place or take it out of the bag.",
             )
         return token_id_of[token]
 

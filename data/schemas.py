@@ -11,6 +11,7 @@ import pyarrow as pa
 
 TOKEN_LIST = pa.list_(pa.string())
 SPLITS = "train, validation or test"
+UNITS = "word or character: what a token is"
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,11 @@ SENTENCES = Table(
         Column("sentence_index", pa.int32(), "the sentence's place in its book, from 0"),
         Column("char_start", pa.int64(), "first character in the book's text", "characters"),
         Column("char_end", pa.int64(), "one past the last character", "characters"),
-        Column("tokens", TOKEN_LIST, "its tokens, the book's own characters"),
+        Column("num_characters", pa.int64(), "white space between words is one", "characters"),
+        Column("unit", pa.string(), UNITS),
+        Column(
+            "tokens", TOKEN_LIST, "the book's own characters; white space among them is a space"
+        ),
         Column(
             "token_starts",
             pa.list_(pa.int64()),
@@ -151,6 +156,7 @@ VOCABULARY = Table(
         Column("count", pa.int64(), "how often it stands in the training text", "tokens"),
         Column("num_books", pa.int32(), "training books that hold it", "books"),
         Column("lower_case", pa.bool_(), "whether text is folded before it is looked up"),
+        Column("unit", pa.string(), UNITS),
     ),
 )
 
@@ -167,8 +173,25 @@ TOKEN_IDS = Table(
             pa.list_(pa.int32()),
             "its sentences, each closed by _end_; _start_ opens a book's part of a split",
         ),
+        Column("num_characters", pa.int64(), "its sentences', and 1 for each _end_", "characters"),
     ),
     by_book=True,
+)
+
+INPUT_VECTORS = Table(
+    "input_vectors",
+    "a token's vector before training; there are none where they are learned from nothing",
+    "embed",
+    (
+        Column("token_id", pa.int32(), "row of the vocabulary"),
+        Column("vector", pa.list_(pa.float32()), "what the token is for the language model"),
+        Column(
+            "origin",
+            pa.string(),
+            "found (in the file), trained (word2vec, on the training text) or drawn (it has "
+            "neither: drawn like the others)",
+        ),
+    ),
 )
 
 TRAINING_LOG = Table(
@@ -181,6 +204,7 @@ TRAINING_LOG = Table(
         Column("elapsed_seconds", pa.float64(), "since training began", "seconds", volatile=True),
         Column("split", pa.string(), "train (mean since the last row) or validation (all of it)"),
         Column("loss_nats_per_token", pa.float64(), "cross-entropy", "nats/token"),
+        Column("bits_per_character", pa.float64(), "the same, by the text's length", "bits"),
         Column("learning_rate", pa.float64(), "at this step"),
         Column(
             "gradient_norm",
@@ -193,6 +217,13 @@ TRAINING_LOG = Table(
             pa.float64(),
             "speed since the last row",
             "tokens/s",
+            nullable=True,
+            volatile=True,
+        ),
+        Column(
+            "share_of_peak",
+            pa.float64(),
+            "of this machine's own matrix-product speed, reached in the products of training",
             nullable=True,
             volatile=True,
         ),
@@ -209,8 +240,28 @@ PERPLEXITIES = Table(
         Column("nats", pa.float64(), "cross-entropy, one lane from a fresh state", "nats"),
         Column("num_tokens", pa.int64(), "words and _end_s that it was summed over", "tokens"),
         Column("num_unknown", pa.int64(), "those of them that are _unknown_", "tokens"),
+        Column("num_characters", pa.int64(), "what they stand for, each _end_ for 1", "characters"),
     ),
     by_book=True,
+)
+
+EVALUATIONS = Table(
+    "evaluations",
+    "a way of predicting the held-out books of a split",
+    "evaluate",
+    (
+        Column(
+            "method",
+            pa.string(),
+            "lstm: the static model; n-gram: interpolated modified Kneser-Ney on the same tokens; "
+            "lstm + n-gram and lstm + cache: their mixtures; dynamic: the model learns as it "
+            "reads; lstm after N tokens (or all): the state has read just so many tokens before",
+        ),
+        Column("split", pa.string(), "validation or test"),
+        Column("nats", pa.float64(), "cross-entropy, one lane a book", "nats"),
+        Column("num_tokens", pa.int64(), "targets that it was summed over", "tokens"),
+        Column("tuned", pa.string(), "what was tuned on validation books, as JSON"),
+    ),
 )
 
 RECOVERED = (
@@ -387,10 +438,12 @@ TABLES: dict[str, Table] = {
         SENTENCES,
         VOCABULARY,
         TOKEN_IDS,
+        INPUT_VECTORS,
         TRAINING_LOG,
         EMBEDDINGS,
         OPENINGS,
         PERPLEXITIES,
+        EVALUATIONS,
         BAG_SENTENCES,
         BAG_RECOVERY,
         RECOVERY_EXAMPLES,

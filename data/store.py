@@ -62,6 +62,11 @@ class Store:
         """
         return bytes(self._files.cat_file(self._full(name)))
 
+    def delete(self, name: str) -> None:
+        """Remove a file; that it is gone already is no error."""
+        with suppress(FileNotFoundError):
+            self._files.rm_file(self._full(name))
+
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Publish a JSON object."""
         self.write_bytes(name, json.dumps(value, indent=1, ensure_ascii=False).encode())

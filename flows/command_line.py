@@ -39,12 +39,14 @@ app = App(
         "bookloom run",
         "bookloom run --deployment standard",
         'bookloom run --books my-novel.txt "shelf/*.txt"',
+        "bookloom run --unit character",
     )
 )
 def run(
     *,
     deployment: str = "quick",
     books: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
+    unit: Literal["word", "character"] | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline: read, tokenise, train, pick sentences from bags, draw the map.
@@ -52,6 +54,7 @@ def run(
     Args:
         deployment: whose settings in prefect.yaml to use.
         books: text files, folders or patterns to read in place of the deployment's books.
+        unit: what a token is, in place of the deployment's choice.
         as_json: print one JSON object.
     """
     from flows.deployments import deployment_settings
@@ -61,6 +64,8 @@ def run(
     settings = deployment_settings(deployment)
     if books:
         settings = {**settings, "read": {**settings.get("read", {}), "books": books}}
+    if unit:
+        settings = {**settings, "tokenise": {**settings.get("tokenise", {}), "unit": unit}}
     summary = run_pipeline(settings)
     _print(summary, as_json, summary_text)
 
@@ -128,7 +133,7 @@ def score(*, text: str, model: str | None = None, as_json: AsJson = False) -> No
     """Log-probability, in nats, of each token of a text.
 
     Args:
-        text: the text; it is cut into sentences and words as books are.
+        text: the text; it is cut into sentences and tokens as books were.
         model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
         as_json: print one JSON object.
     """
@@ -226,8 +231,10 @@ def _sentences_text(result: Mapping[str, Any]) -> str:
 
 
 def _score_text(result: Mapping[str, Any]) -> str:
+    from tasks.seams.report import visible
+
     lines = [f"model {result['model']}"]
-    lines += [f"{token['nats']:10.3f}  {token['token']}" for token in result["tokens"]]
+    lines += [f"{token['nats']:10.3f}  {visible(token['token'])}" for token in result["tokens"]]
     return "\n".join([*lines, f"{result['total_nats']:10.3f}  total nats"])
 
 

@@ -14,6 +14,7 @@ from flows.environment import home_store, tracking_uri
 from tasks.choose_opening import ChooseOpeningSettings, choose_opening
 from tasks.cluster import ClusterSettings, cluster
 from tasks.count import CountSettings, count
+from tasks.embed import EmbedSettings, embed
 from tasks.encode import EncodeSettings, encode
 from tasks.evaluate import EvaluateSettings, evaluate
 from tasks.measure import MeasureSettings, measure
@@ -23,8 +24,9 @@ from tasks.read import ReadSettings, read
 from tasks.recover import RecoverSettings, recover
 from tasks.seams.run_context import open_run
 from tasks.seams.settings import Settings
+from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
-from tasks.train import TrainSettings, train
+from tasks.train import train
 from tasks.weigh import WeighSettings, weigh
 
 
@@ -42,8 +44,10 @@ class PipelineSettings(Settings):
     read: ReadSettings = ReadSettings()
     tokenise: TokeniseSettings = TokeniseSettings()
     count: CountSettings = CountSettings()
+    embed: EmbedSettings = EmbedSettings()
     train: TrainSettings = TrainSettings()
     choose_opening: ChooseOpeningSettings = ChooseOpeningSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
     pick: PickSettings = PickSettings(unknown="drop")
     recover: RecoverSettings = RecoverSettings()
     weigh: WeighSettings = WeighSettings()
@@ -67,17 +71,18 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
         vocabulary = count(run, settings.count, books, sentences)
         token_ids = encode(run, EncodeSettings(), books, sentences, vocabulary)
 
-        trained = train(run, settings.train, sentences, vocabulary, token_ids)
+        vectors = embed(run, settings.embed, vocabulary, token_ids)
+        trained = train(run, settings.train, sentences, vocabulary, token_ids, vectors)
         model = choose_opening(run, settings.choose_opening, token_ids, trained)
-        perplexities = evaluate(run, EvaluateSettings(), token_ids, model)
+        perplexities = evaluate(run, settings.evaluate, token_ids, model)
         picked = pick(run, settings.pick, model)
         recovered = recover(run, settings.recover, token_ids, model)
 
         features = weigh(run, settings.weigh, books, sentences)
         clusters = cluster(run, settings.cluster, books, features)
 
-        made = [books, sentences, vocabulary, token_ids, trained, model, perplexities, picked]
-        made += [recovered, features, clusters]
+        made = [books, sentences, vocabulary, token_ids, vectors, trained, model, perplexities]
+        made += [picked, recovered, features, clusters]
         metrics = measure(run, MeasureSettings(), *made)
         summary: dict[str, Any] = publish(run, started, [*made, metrics])
     return summary

@@ -7,13 +7,14 @@ import fsspec
 import pyarrow.parquet as pq
 
 from flows.environment import ui_commands
+from tasks.seams.report import visible
 
 NUM_SHOWN_SETS = 3
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
     """The summary of a run for a person at a terminal."""
-    metrics = summary["metrics"]
+    metrics, unit = summary["metrics"], summary["unit"]
     lines = ["", "tables"]
     lines += [
         f"  {name:<18} {table['num_rows']:>9,} rows  {table['path']}"
@@ -29,13 +30,14 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"held-out perplexity   {_shown(metrics['test_perplexity'])} on test text, "
         f"{_shown(metrics['validation_perplexity'])} on validation text "
         f"({summary['vocabulary_size']:,} types, {_share(summary['unknown_share'])} unknown)",
-        f"hidden words found    {_share(metrics['bag_words_recovered'])} of words, "
+        f"bits per character    {_shown(metrics['test_bits_per_character'])} on test text",
+        f"{f'hidden {unit}s found':<21} {_share(metrics['bag_words_recovered'])} of {unit}s, "
         f"{_share(metrics['bag_sentences_recovered'])} of whole sentences",
         f"clusters and labels   accuracy {_shown(metrics['cluster_accuracy'])}, "
         f"NMI {_shown(metrics['cluster_nmi'])}, ARI {_shown(metrics['cluster_ari'])}",
         f"training speed        {_shown(metrics['training_tokens_per_second'])} tokens/s",
         "",
-        *_sentence_lines(summary["tables"]),
+        *_sentence_lines(summary["tables"], unit),
         "",
         f"map of the texts      {summary['files']['map.png']}",
         f"  to explore          {summary['files']['map.html']}",
@@ -51,17 +53,18 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _sentence_lines(tables: Mapping[str, Any]) -> list[str]:
+def _sentence_lines(tables: Mapping[str, Any], unit: str) -> list[str]:
+    between = "" if unit == "character" else " "
     examples = _rows(tables["recovery_examples"]["path"])
     picked = _rows(tables["bag_sentences"]["path"])
     lines = ["sentences from the bags of the example file"]
     lines += [f"  {row['bag_set_id']:>4}  {row['sentence']}" for row in picked if row["rank"] == 1]
     if examples:
-        lines += ["", "sentences found again in bags that hide each of their words"]
+        lines += ["", f"sentences found again in bags that hide each of their {unit}s"]
     for row in examples[:NUM_SHOWN_SETS]:
-        lines += [f"  bags    {' | '.join(' '.join(bag) for bag in row['bags'])}"]
-        lines += [f"  picked  {' '.join(row['picked_tokens'])}"]
-        lines += [f"  true    {' '.join(row['true_tokens'])}", ""]
+        lines += [f"  bags    {' | '.join(' '.join(map(visible, bag)) for bag in row['bags'])}"]
+        lines += [f"  picked  {between.join(row['picked_tokens'])}"]
+        lines += [f"  true    {between.join(row['true_tokens'])}", ""]
     return lines
 
 

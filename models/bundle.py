@@ -99,6 +99,7 @@ class Bundle:
                 "tokens": self.vocabulary.tokens,
                 "counts": self.vocabulary.counts,
                 "lower_case": self.vocabulary.lower_case,
+                "unit": self.vocabulary.unit,
                 "opening": self.opening,
                 "language": self.language,
             },
@@ -119,7 +120,10 @@ def _read(content: bytes) -> Bundle:
         model = LanguageModel(Architecture(**architecture))
     model.load_state_dict(tensors)
     vocabulary = Vocabulary(
-        tuple(metadata["tokens"]), tuple(metadata["counts"]), metadata["lower_case"]
+        tuple(metadata["tokens"]),
+        tuple(metadata["counts"]),
+        metadata["lower_case"],
+        metadata["unit"],
     )
     if not len(vocabulary) == len(vocabulary.counts) == model.architecture.num_types:
         raise ValueError(f"{len(vocabulary)} tokens for {model.architecture.num_types} types")

@@ -1,14 +1,16 @@
 """The stateful LSTM language model.
 
-State is an explicit value, never kept inside: `forward(token_ids, state) -> (hidden, state)`.
+State is an explicit value, never kept inside: `forward(token_ids, state) -> (hidden, state)`. So
+are the masks of dropout: `draw_masks` draws them, whoever trains hands them in, and without them
+nothing is dropped.
 
 Shapes: B lanes (rows), T columns, L layers, E width of an embedding, H width of the hidden state,
 N rows of a single step, K asked-for words a row, V vocabulary. A state is (h_LBH, c_LBH).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,22 +23,66 @@ State = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Architecture:
-    """What it takes to build a model before its weights are loaded."""
+    """What it takes to build a model before its weights are loaded.
+
+    With `inputs` one_hot the LSTM reads a token as a unit vector: its input weights' row for the
+    token. These rows, 4H wide, are the embedding then, and the LSTM's own input matrix stays the
+    identity; `embedding_width` must be 4H.
+    """
 
     num_types: int
     embedding_width: int
     hidden_width: int
-    num_layers: int
-    cutoffs: tuple[int, ...]
-    dropout_probability: float
+    num_layers: int = 1
+    cutoffs: tuple[int, ...] = ()
+    tied: bool = False
+    initial_state: Literal["zeros", "learned"] = "zeros"
+    inputs: Literal["vectors", "one_hot"] = "vectors"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which `Architecture(**values)` makes it again."""
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Dropout:
+    """Probabilities of dropping, each with its source.
+
+    inputs, layers, output: one mask for all columns of a window (Gal & Ghahramani 2016, variational
+    dropout); types: whole token types' vectors (same paper, embedding dropout); recurrent: weights
+    from hidden state to hidden state (Wan et al. 2013; Merity, Keskar & Socher 2017).
+    """
+
+    inputs: float = 0.0
+    layers: float = 0.0
+    output: float = 0.0
+    types: float = 0.0
+    recurrent: float = 0.0
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What is dropped in one window; values are 0 or 1 / (1 - p). None drops nothing."""
+
+    inputs_B1E: Tensor | None = None
+    layers_B1H: tuple[Tensor | None, ...] = ()
+    output_B1H: Tensor | None = None
+    types_V: Tensor | None = None
+    recurrent_GH: tuple[Tensor | None, ...] = field(default=())
+
+    def rows(self, first: int, last: int) -> "Masks":
+        """Those of some lanes: what all lanes share stays."""
+        return Masks(
+            _rows(self.inputs_B1E, first, last),
+            tuple(_rows(mask, first, last) for mask in self.layers_B1H),
+            _rows(self.output_B1H, first, last),
+            self.types_V,
+            self.recurrent_GH,
+        )
+
+
 class LanguageModel(nn.Module):
-    """Embedding, LSTM, adaptive softmax; dropout on both sides of the LSTM while it trains."""
+    """Embedding, LSTM, adaptive softmax."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -44,59 +90,99 @@ class LanguageModel(nn.Module):
         a = architecture
         # No padding index: the loss never counts what _nothing_ leads to.
         self.embedding = nn.Embedding(a.num_types, a.embedding_width)
-        self.lstm = nn.LSTM(
-            a.embedding_width,
-            a.hidden_width,
-            a.num_layers,
-            batch_first=True,
-            dropout=a.dropout_probability if a.num_layers > 1 else 0.0,
+        self.lstm = nn.LSTM(a.embedding_width, a.hidden_width, a.num_layers, batch_first=True)
+        tied_to = self.embedding if a.tied else None
+        self.softmax = AdaptiveSoftmax(
+            a.hidden_width, a.num_types, tuple(a.cutoffs), tied_to=tied_to
         )
-        self.softmax = AdaptiveSoftmax(a.hidden_width, a.num_types, tuple(a.cutoffs))
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)  # Zaremba et al. 2014, medium LSTM
         with torch.no_grad():
             for layer in range(a.num_layers):
                 # Remember by default: Jozefowicz, Zaremba & Sutskever 2015, section 3.2.
                 getattr(self.lstm, f"bias_ih_l{layer}")[a.hidden_width : 2 * a.hidden_width] = 1.0
+        if a.inputs == "one_hot":
+            if a.embedding_width != 4 * a.hidden_width:
+                raise ValueError(
+                    f"one-hot inputs need an embedding width of {4 * a.hidden_width}, "
+                    f"four times the hidden width; it is {a.embedding_width}"
+                )
+            bound = a.hidden_width**-0.5  # as the matrix would be drawn, whose rows these are
+            nn.init.uniform_(self.embedding.weight, -bound, bound)
+            identity = torch.eye(a.embedding_width)
+            self.lstm.weight_ih_l0 = nn.Parameter(identity, requires_grad=False)
+        if a.initial_state == "learned":
+            shape = (2, a.num_layers, 1, a.hidden_width)
+            self.learned_state = nn.Parameter(torch.zeros(shape))
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.embedding.weight.device
 
     def initial_state(self, num_rows: int) -> State:
-        """The state before any token: zeros."""
-        shape = (self.architecture.num_layers, num_rows, self.architecture.hidden_width)
-        return torch.zeros(shape), torch.zeros(shape)
+        """The state before any token: zeros, or what was learned."""
+        a = self.architecture
+        if a.initial_state == "learned":
+            hidden, cell = self.learned_state.expand(-1, -1, num_rows, -1)
+            return hidden.contiguous(), cell.contiguous()
+        shape = (a.num_layers, num_rows, a.hidden_width)
+        return torch.zeros(shape, device=self.device), torch.zeros(shape, device=self.device)
 
-    def forward(self, token_ids_BT: Tensor, state: State) -> tuple[Tensor, State]:
+    def reset(self, state: State, fresh_B: Tensor) -> State:
+        """The state with the marked rows set back to the initial one. The one place of resets."""
+        if not bool(fresh_B.any()):
+            return state
+        initial = self.initial_state(len(fresh_B))
+        fresh_1B1 = fresh_B[None, :, None]
+        return tuple(
+            torch.where(fresh_1B1, new, old) for new, old in zip(initial, state, strict=True)
+        )
+
+    def forward(
+        self, token_ids_BT: Tensor, state: State, masks: Masks | None = None
+    ) -> tuple[Tensor, State]:
         """Read tokens: (hidden_BTH, state after the last column)."""
-        embedded_BTE = self._dropped(self.embedding(token_ids_BT))
-        hidden_BTH, after = self.lstm(embedded_BTE, state)
-        return self._dropped(hidden_BTH), after
+        masks = masks or Masks()
+        embedded_BTE = self.embedding(token_ids_BT)
+        if masks.types_V is not None:
+            embedded_BTE = embedded_BTE * masks.types_V[token_ids_BT][..., None]
+        embedded_BTE = _masked(embedded_BTE, masks.inputs_B1E)
+        if not masks.recurrent_GH and not masks.layers_B1H:
+            hidden_BTH, after = self.lstm(embedded_BTE, state)
+            return hidden_BTH, after
+        return self._layer_by_layer(embedded_BTE, state, masks)
 
-    def _dropped(self, values_BTX: Tensor) -> Tensor:
-        """Variational dropout, one mask for all columns: Gal & Ghahramani 2016. It is also a
-        fifteenth of the training time cheaper than a mask for each.
-        """
-        p = self.architecture.dropout_probability
-        if not self.training or p == 0.0:
-            return values_BTX
-        rows, _, width = values_BTX.shape
-        mask_B1X = torch.empty(rows, 1, width).bernoulli_(1.0 - p).div_(1.0 - p)
-        return values_BTX * mask_B1X
-
-    def read_window(self, window: Window, state: State) -> tuple[Tensor, State]:
+    def read_window(
+        self,
+        window: Window,
+        state: State,
+        masks: Masks | None = None,
+        *,
+        resets: bool = True,
+    ) -> tuple[Tensor, State]:
         """Read a window in pieces, each row reset where a book opens: (hidden_BTH, state)."""
+        if not resets:
+            hidden_BTH, state = self(window.inputs_BT, state, masks)
+            return hidden_BTH, state
         hidden = []
         for token_ids_BP, fresh_B in window.pieces():
-            state = reset(state, fresh_B)
-            hidden_BPH, state = self(token_ids_BP, state)
+            state = self.reset(state, fresh_B)
+            hidden_BPH, state = self(token_ids_BP, state, masks)
             hidden.append(hidden_BPH)
         return torch.cat(hidden, dim=1), state
 
+    def nats_of(self, hidden_BTH: Tensor, window: Window, masks: Masks | None = None) -> Tensor:
+        """Cross-entropy of each target, nats_BT in fp32; 0 where not counted."""
+        hidden_BTH = _masked(hidden_BTH, masks.output_B1H if masks else None)
+        counted_BT = window.counted_BT
+        nats_N = self.softmax.nats(hidden_BTH[counted_BT], window.targets_BT[counted_BT])
+        nats_BT = torch.zeros(counted_BT.shape, device=nats_N.device)
+        return nats_BT.masked_scatter(counted_BT, nats_N)
+
     def nats(self, window: Window, state: State) -> tuple[Tensor, State]:
-        """Cross-entropy of each target: (nats_BT in fp32, 0 where not counted; state after it)."""
+        """Cross-entropy of each target as `nats_of` gives it, nothing dropped; state after it."""
         hidden_BTH, state = self.read_window(window, state)
-        nats_N = self.softmax.nats(
-            hidden_BTH[window.counted_BT], window.targets_BT[window.counted_BT]
-        )
-        nats_BT = torch.zeros(window.targets_BT.shape)
-        return nats_BT.masked_scatter(window.counted_BT, nats_N), state
+        return self.nats_of(hidden_BTH, window), state
 
     @torch.inference_mode()
     def step(self, token_ids_N: Tensor, state: State, asked_NK: Tensor) -> tuple[Tensor, State]:
@@ -104,12 +190,56 @@ class LanguageModel(nn.Module):
         hidden_N1H, state = self(token_ids_N[:, None], state)
         return self.softmax.log_probabilities_of(hidden_N1H[:, 0], asked_NK), state
 
+    def draw_masks(self, num_rows: int, dropout: Dropout) -> Masks:
+        """Masks for a window of so many lanes, from the global random state."""
+        a = self.architecture
+        gates_by_units = (4 * a.hidden_width, a.hidden_width)
+        between = [
+            self._mask((num_rows, 1, a.hidden_width), dropout.layers)
+            for _ in range(a.num_layers - 1)
+        ]
+        recurrent = [self._mask(gates_by_units, dropout.recurrent) for _ in range(a.num_layers)]
+        return Masks(
+            self._mask((num_rows, 1, a.embedding_width), dropout.inputs),
+            tuple(between) if dropout.layers else (),
+            self._mask((num_rows, 1, a.hidden_width), dropout.output),
+            self._mask((a.num_types,), dropout.types),
+            tuple(recurrent) if dropout.recurrent else (),
+        )
 
-def reset(state: State, fresh_B: Tensor) -> State:
-    """The state with the marked rows set back to the initial one. The one place of resets."""
-    if not bool(fresh_B.any()):
-        return state
-    return tuple(part.masked_fill(fresh_B[None, :, None], 0.0) for part in state)
+    def _mask(self, shape: tuple[int, ...], probability: float) -> Tensor | None:
+        if not probability:
+            return None
+        kept = 1.0 - probability
+        return torch.empty(shape, device=self.device).bernoulli_(kept).div_(kept)
+
+    def _layer_by_layer(
+        self, values_BTX: Tensor, state: State, masks: Masks
+    ) -> tuple[Tensor, State]:
+        after: list[tuple[Tensor, Tensor]] = []
+        for layer in range(self.architecture.num_layers):
+            names = (
+                f"{kind}_l{layer}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            inward, recurrent, *biases = (getattr(self.lstm, name) for name in names)
+            if masks.recurrent_GH:
+                recurrent = recurrent * masks.recurrent_GH[layer]
+            values_BTX, hidden, cell = torch.lstm(
+                values_BTX,
+                [part[layer : layer + 1].contiguous() for part in state],
+                [inward, recurrent, *biases],
+                has_biases=True,
+                num_layers=1,
+                dropout=0.0,
+                train=torch.is_grad_enabled(),
+                bidirectional=False,
+                batch_first=True,
+            )
+            after.append((hidden, cell))
+            if layer < len(masks.layers_B1H):
+                values_BTX = _masked(values_BTX, masks.layers_B1H[layer])
+        hidden_LBH, cell_LBH = (torch.cat(parts) for parts in zip(*after, strict=True))
+        return values_BTX, (hidden_LBH, cell_LBH)
 
 
 def detach(state: State) -> State:
@@ -120,3 +250,11 @@ def detach(state: State) -> State:
 def usable_cutoffs(cutoffs: Sequence[int], num_types: int) -> tuple[int, ...]:
     """Those cut-offs that a vocabulary of this size has room for."""
     return tuple(cutoff for cutoff in cutoffs if NOTHING + 4 <= cutoff < num_types)
+
+
+def _masked(values_BTX: Tensor, mask_B1X: Tensor | None) -> Tensor:
+    return values_BTX if mask_B1X is None else values_BTX * mask_B1X
+
+
+def _rows(mask: Tensor | None, first: int, last: int) -> Tensor | None:
+    return None if mask is None else mask[first:last]

@@ -5,58 +5,44 @@ does    cuts it into lanes; window by window, carries the state, cuts the gradie
 output  records as it goes; afterwards the model holds the weights of the best validation loss
 
 Werbos, Backpropagation through time, Proc. IEEE 1990; Williams & Peng 1990 for the truncated form.
+
+Everything that the next step depends on is in `Training.snapshot()`: a training restored from it
+goes on with the same bits. In a group of processes (torch.distributed) each trains its share of the
+lanes, and all make the same step.
 """
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from itertools import islice
+from typing import Any, Literal
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from models.batching import TokenIds, cut_lanes, windows
-from models.language_model import LanguageModel, detach
-
-EVALUATION_WINDOW = 256
-EVALUATION_LANES_AT_ONCE = 64
-
-NumberType = Literal["fp32", "bf16"]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. Lengths in tokens, rates per optimiser step."""
-
-    num_lanes: int
-    window_length: int
-    num_epochs: int
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    gradient_clip_norm: float
-    number_type: NumberType
-    log_every_steps: int
+from models.batching import (
+    END,
+    TokenIds,
+    Tokens,
+    Window,
+    cut_lanes,
+    num_columns,
+    sentence_batches,
+    split_sentences,
+    window_lengths,
+    windows,
+)
+from models.evaluation import Loss, evaluate, total
+from models.language_model import LanguageModel, Masks, State, detach
+from models.recipe import Recipe, learning_rate, make_optimiser
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A sum of cross-entropy and what it was summed over; divided only when reported."""
-
-    nats: float
-    num_tokens: int
-
-    @property
-    def nats_per_token(self) -> float:
-        """Mean cross-entropy."""
-        return self.nats / self.num_tokens if self.num_tokens else math.nan
-
-    @property
-    def perplexity(self) -> float:
-        """Exp of the mean cross-entropy."""
-        return math.exp(self.nats_per_token)
+class TrainingDiverged(ValueError):
+    """The loss is no longer a number."""
 
 
 @dataclass(frozen=True)
@@ -74,170 +60,395 @@ class Record:
     tokens_per_second: float | None
 
 
-class TrainingDiverged(ValueError):
-    """The loss is no longer a number."""
+class Training:
+    """One training, from its first step or from a snapshot to its end."""
 
+    def __init__(
+        self,
+        model: LanguageModel,
+        stream: Tokens,
+        validation_lanes: Sequence[Tokens],
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+    ) -> None:
+        """Prepare; masks of dropout come from torch's global random state, the order of batches,
+        lanes and lengths from `seed`.
 
-def train_language_model(
-    model: LanguageModel,
-    stream: TokenIds,
-    validation_lanes: Sequence[TokenIds],
-    recipe: Recipe,
-) -> Iterator[Record]:
-    """Train in place, yielding a record every `log_every_steps` and one a validation.
+        Raises:
+            ValueError: the stream is too short for the recipe's lanes, or these cannot be shared
+                among the processes.
+        """
+        self.model, self.recipe = model, recipe
+        self.num_steps = recipe.num_steps or max(
+            1, round(recipe.num_epochs * _steps_per_epoch(stream, recipe))
+        )
+        self.step = self.tokens_seen = self.epoch = self.window_index = 0
+        self.best_loss, self.bad_validations, self.validated_step = math.inf, 0, 0
+        self._stream, self._validation, self._seed = stream, validation_lanes, seed
+        self._ranks = _Ranks(recipe.num_lanes)
+        self._optimiser = make_optimiser(model, recipe)
+        self._objective: nn.Module = _Objective(model, recipe)
+        if self._ranks.size > 1:
+            # A tail of the softmax that no target of a window lies in has no gradient.
+            self._objective = DistributedDataParallel(self._objective, find_unused_parameters=True)
+        self._average = _weights(model) if recipe.average_decay else None
+        self._best = _weights(model)
+        self._state: State | None = None
+        self._state_of_all: State = ()
+        self._windows: Iterator[Window] | None = None
+        self._lengths: list[int] = []
+        self._tally = _Tally()
+        self._elapsed_before, self._started = 0.0, time.monotonic()
+        self.learning_rate = 0.0
 
-    Validation comes at the end of each epoch, one lane a book. When the iterator ends, the model
-    holds the weights that validated best.
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since training began, the time between a snapshot and its restoring left out."""
+        return self._elapsed_before + time.monotonic() - self._started
 
-    Raises:
-        ValueError: the stream is too short for the recipe's lanes.
-        TrainingDiverged: the loss became NaN or infinite; the message names the step.
-    """
-    lanes = cut_lanes(stream, recipe.num_lanes)
-    steps_per_epoch = -(-(len(lanes[0]) - 1) // recipe.window_length)
-    num_steps = steps_per_epoch * recipe.num_epochs
-    optimiser = _optimiser(model, recipe)
-    best_weights, best_loss = _weights(model), math.inf
-    step, tokens_seen, started = 0, 0, time.monotonic()
-    training_seconds = 0.0
-    tally = _Tally()
-    for _epoch in range(recipe.num_epochs):
+    def run(self) -> Iterator[Record]:
+        """Train, yielding one record every `log_every_steps` and one a validation.
+
+        Validation comes at the end of each epoch or as the recipe says, and at the end. When the
+        iterator ends, the model holds the weights that validated best.
+
+        Raises:
+            TrainingDiverged: the loss became NaN or infinite; the message names the step.
+        """
+        while True:
+            if self._validation_is_due():
+                yield self._validate()
+            if self.step == self.num_steps or self._has_stopped():
+                break
+            self._train_on(self._next_window())
+            if self.step % self.recipe.log_every_steps == 0 or self._validation_is_due():
+                yield self._log()
+        self.model.load_state_dict(self._best)
+        self.model.eval()
+
+    def snapshot(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the rest of the training depends on: (tensors by name, plain values).
+
+        Valid between two records of `run`.
+        """
+        tensors = {f"model.{k}": v for k, v in _weights(self.model).items()}
+        tensors |= {f"best.{k}": v for k, v in self._best.items()}
+        tensors |= {f"average.{k}": v for k, v in (self._average or {}).items()}
+        for index, values in self._optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{k}": v.clone() for k, v in values.items()}
+        for name, part in zip(("hidden", "cell"), self._state_of_all, strict=False):
+            tensors[f"state.{name}"] = part.clone()
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.model.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.model.device)
+        values = {name: getattr(self, name) for name in _COUNTERS}
+        values |= {
+            "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
+            "elapsed_seconds": self.elapsed_seconds,
+            "num_steps": self.num_steps,
+            "recipe": self.recipe.as_json(),
+            "architecture": self.model.architecture.as_json(),
+        }
+        return tensors, values
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go back to a snapshot.
+
+        Raises:
+            ValueError: it is of another recipe or architecture.
+        """
+        own = {
+            "recipe": self.recipe.as_json(),
+            "architecture": self.model.architecture.as_json(),
+            "num_steps": self.num_steps,
+        }
+        for name, value in own.items():
+            if _plain(values[name]) != _plain(value):
+                raise ValueError(f"the snapshot is of another {name}: {values[name]}, not {value}")
+        for name in _COUNTERS:
+            setattr(self, name, values[name])
+        self.best_loss = math.inf if values["best_loss"] is None else values["best_loss"]
+        self.model.load_state_dict(_beginning_with("model.", tensors))
+        self._best = _beginning_with("best.", tensors)
+        self._average = _beginning_with("average.", tensors) or None
+        settings = self._optimiser.state_dict()
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _beginning_with("optimiser.", tensors).items():
+            index, _, key = name.partition(".")
+            moments.setdefault(int(index), {})[key] = tensor.clone()
+        self._optimiser.load_state_dict({**settings, "state": moments})
+        if "state.hidden" in tensors:
+            parts = (tensors["state.hidden"], tensors["state.cell"])
+            self._state_of_all = tuple(part.to(self.model.device) for part in parts)
+            self._state = tuple(self._ranks.own(part) for part in self._state_of_all)
+        self._windows = None
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.model.device)
+        self._elapsed_before, self._started = values["elapsed_seconds"], time.monotonic()
+
+    def _next_window(self) -> Window:
+        if self._windows is None:
+            self._windows = self._windows_of_epoch()
+            if self.window_index == 0 or self._state is None:
+                self._state = self.model.initial_state(self._ranks.num_own)
+        self.window_index += 1
+        window = next(self._windows)
+        if self.window_index == len(self._lengths):
+            self.epoch, self.window_index, self._windows = self.epoch + 1, 0, None
+        return window
+
+    def _windows_of_epoch(self) -> Iterator[Window]:
+        """The windows of this epoch that are still to come."""
+        recipe, seed = self.recipe, (self._seed, self.epoch)
+        if recipe.separate_sentences:
+            sentences = _sentences(self._stream)
+            self._lengths = [1] * -(-len(sentences) // recipe.num_lanes)
+            batches = sentence_batches(
+                sentences, recipe.num_lanes, equal_sentences=recipe.equal_sentences, seed=seed
+            )
+            return islice(batches, self.window_index, None)
+        offset = 0
+        if recipe.moving_lanes:
+            # A multiple of the golden ratio never comes back to where it was.
+            offset = int(self.epoch * 0.6180339887 % 1.0 * len(self._stream))
+        lanes = cut_lanes(self._stream, recipe.num_lanes, offset)
+        self._lengths = window_lengths(
+            num_columns(lanes), recipe.window_length, recipe.window_spread, seed
+        )
+        first = sum(self._lengths[: self.window_index])
+        return windows(lanes, self._lengths[self.window_index :], first)
+
+    def _train_on(self, window: Window) -> None:
+        started = time.monotonic()
+        recipe, model = self.recipe, self.model
         model.train()
-        state = model.initial_state(recipe.num_lanes)
-        mark = time.monotonic()
-        for window in windows(lanes, recipe.window_length):
-            rate = _learning_rate(recipe, step, num_steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            with _number_type(recipe):
-                nats_BT, state = model.nats(window, detach(state))
-            count = int(window.counted_BT.sum())
-            nats = nats_BT.sum()
-            summed = float(nats.detach())
-            if not math.isfinite(summed):
-                raise TrainingDiverged(f"the loss is {summed} at step {step} of {num_steps}")
-            optimiser.zero_grad(set_to_none=True)
-            (nats / max(1, count)).backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip_norm)
-            optimiser.step()
-            step += 1
-            tokens_seen += count
-            tally.add(summed, count, float(norm))
-            if step % recipe.log_every_steps == 0 or step % steps_per_epoch == 0:
-                training_seconds += time.monotonic() - mark
-                mark = time.monotonic()
-                yield Record(
-                    step,
-                    num_steps,
-                    tokens_seen,
-                    time.monotonic() - started,
-                    "train",
-                    tally.loss,
-                    rate,
-                    tally.gradient_norm,
-                    tokens_seen / training_seconds,
+        length = window.inputs_BT.shape[1]
+        self.learning_rate = learning_rate(recipe, self.step, self.num_steps, length)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.learning_rate
+        masks = model.draw_masks(recipe.num_lanes, recipe.dropout)
+        dropped_B = torch.rand(recipe.num_lanes) < recipe.state_drop_probability
+        count = int(window.counted_BT.sum())
+        weight = float(window.weight_BT.sum())
+        first, last = self._ranks.first, self._ranks.last
+        window, masks = window.rows(first, last).to(model.device), masks.rows(first, last)
+        assert self._state is not None
+        state = model.reset(detach(self._state), dropped_B[first:last].to(model.device))
+        with _number_type(recipe, model.device):
+            nats, penalty, state = self._objective(window, state, masks)
+        self._state = detach(state)
+        # DistributedDataParallel takes the mean over processes; ours is the sum over all lanes.
+        loss = nats * (self._ranks.size / max(weight, 1.0)) + penalty
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip_norm)
+        self._optimiser.step()
+        if self._average is not None:
+            self._follow(self._average)
+        self.step += 1
+        self.tokens_seen += count
+        self._tally.add(nats.detach(), weight, count, norm, time.monotonic() - started)
+
+    @torch.no_grad()
+    def _follow(self, average: dict[str, Tensor]) -> None:
+        # Early on the average must not remember the random start.
+        decay = min(self.recipe.average_decay, (1.0 + self.step) / (10.0 + self.step))
+        for name, value in self.model.state_dict().items():
+            finite = value.isfinite()  # biases of what is never predicted are not
+            average[name].copy_(torch.where(finite, average[name].lerp(value, 1.0 - decay), value))
+
+    def _log(self) -> Record:
+        nats = self._ranks.summed(self._tally.nats())
+        first_step = self.step - len(nats) + 1
+        for offset, value in enumerate(nats.tolist()):
+            if not math.isfinite(value):
+                raise TrainingDiverged(
+                    f"the loss is {value} at step {first_step + offset} of {self.num_steps}"
                 )
-                tally = _Tally()
-        loss = total(evaluate(model, validation_lanes))
+        assert self._state is not None
+        self._state_of_all = self._ranks.gathered(self._state)
+        tally, self._tally = self._tally, _Tally()
+        return self._record(
+            "train",
+            Loss(float(nats.sum()), tally.weight),
+            tally.gradient_norm,
+            tally.num_tokens / tally.seconds,
+        )
+
+    def _validate(self) -> Record:
+        trained = _weights(self.model)
+        weights = _copies(self._average) if self._average is not None else trained
+        self.model.load_state_dict(weights)
+        self.model.eval()
+        loss = total(evaluate(self.model, self._validation))
+        self.model.load_state_dict(trained)
         if not math.isfinite(loss.nats):
             raise TrainingDiverged(
-                f"the validation loss is {loss.nats} at step {step} of {num_steps}"
+                f"the validation loss is {loss.nats} at step {self.step} of {self.num_steps}"
             )
-        if loss.nats_per_token < best_loss:
-            best_weights, best_loss = _weights(model), loss.nats_per_token
-        yield Record(
-            step,
-            num_steps,
-            tokens_seen,
-            time.monotonic() - started,
-            "validation",
+        self.bad_validations += 1
+        if loss.nats_per_token < self.best_loss:
+            self._best, self.best_loss, self.bad_validations = weights, loss.nats_per_token, 0
+        self.validated_step = self.step
+        return self._record("validation", loss, None, None)
+
+    def _validation_is_due(self) -> bool:
+        if self.step == self.validated_step:
+            return False
+        if self.step == self.num_steps:
+            return True
+        every = self.recipe.validate_every_steps
+        return self.step % every == 0 if every else self.window_index == 0
+
+    def _has_stopped(self) -> bool:
+        patience = self.recipe.patience
+        return patience is not None and self.bad_validations >= patience
+
+    def _record(
+        self,
+        split: Literal["train", "validation"],
+        loss: Loss,
+        gradient_norm: float | None,
+        tokens_per_second: float | None,
+    ) -> Record:
+        return Record(
+            self.step,
+            self.num_steps,
+            self.tokens_seen,
+            self.elapsed_seconds,
+            split,
             loss,
-            rate,
-            None,
-            None,
+            self.learning_rate,
+            gradient_norm,
+            tokens_per_second,
         )
-    model.load_state_dict(best_weights)
-    model.eval()
 
 
-def has_bf16() -> bool:
-    """Whether this processor multiplies bf16 natively; without it, bf16 is slower than fp32."""
-    return torch.cpu.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+_COUNTERS = (
+    "step",
+    "tokens_seen",
+    "epoch",
+    "window_index",
+    "bad_validations",
+    "validated_step",
+    "learning_rate",
+)
 
 
-@torch.inference_mode()
-def evaluate(model: LanguageModel, lanes: Sequence[TokenIds]) -> list[Loss]:
-    """The loss of each lane over every token in order, in fp32 and from a fresh state."""
-    was_training = model.training
-    model.eval()
-    losses = [Loss(0.0, 0)] * len(lanes)
-    # Neighbours of like length pad little.
-    by_length = sorted(range(len(lanes)), key=lambda index: len(lanes[index]))
-    for first in range(0, len(lanes), EVALUATION_LANES_AT_ONCE):
-        some = by_length[first : first + EVALUATION_LANES_AT_ONCE]
-        state = model.initial_state(len(some))
-        for window in windows([lanes[index] for index in some], EVALUATION_WINDOW):
-            nats_BT, state = model.nats(window, state)
-            nats_B = nats_BT.sum(dim=1, dtype=torch.float64).tolist()
-            count_B = window.counted_BT.sum(dim=1).tolist()
-            for index, nats, count in zip(some, nats_B, count_B, strict=True):
-                old = losses[index]
-                losses[index] = Loss(old.nats + nats, old.num_tokens + count)
-    model.train(was_training)
-    return losses
+class _Objective(nn.Module):
+    """What a step minimises: (sum of weighted nats, penalty, state after the window)."""
+
+    def __init__(self, model: LanguageModel, recipe: Recipe) -> None:
+        super().__init__()
+        self.model = model
+        self._recipe = recipe
+
+    def forward(self, window: Window, state: State, masks: Masks) -> tuple[Tensor, Tensor, State]:
+        hidden_BTH, state = self.model.read_window(window, state, masks, resets=self._recipe.resets)
+        nats_BT = self.model.nats_of(hidden_BTH, window, masks)
+        penalty = nats_BT.new_zeros(())
+        if self._recipe.activation_penalty:
+            penalty = penalty + self._recipe.activation_penalty * hidden_BTH.float().pow(2).mean()
+        if self._recipe.change_penalty and hidden_BTH.shape[1] > 1:
+            change = (hidden_BTH[:, 1:] - hidden_BTH[:, :-1]).float()
+            penalty = penalty + self._recipe.change_penalty * change.pow(2).mean()
+        return (nats_BT * window.weight_BT).sum(), penalty, state
 
 
-def total(losses: Sequence[Loss]) -> Loss:
-    """The loss over all lanes together."""
-    return Loss(sum(x.nats for x in losses), sum(x.num_tokens for x in losses))
+class _Ranks:
+    """The share of the lanes that this process trains."""
+
+    def __init__(self, num_lanes: int) -> None:
+        together = distributed.is_available() and distributed.is_initialized()
+        self.size = distributed.get_world_size() if together else 1
+        rank = distributed.get_rank() if together else 0
+        if num_lanes % self.size:
+            raise ValueError(
+                f"{num_lanes} lanes cannot be shared evenly among {self.size} processes"
+            )
+        self.num_own = num_lanes // self.size
+        self.first, self.last = rank * self.num_own, (rank + 1) * self.num_own
+
+    def summed(self, values: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def own(self, part_LBH: Tensor) -> Tensor:
+        """Of a state of all lanes, the rows of this process."""
+        return part_LBH[:, self.first : self.last].contiguous()
+
+    def gathered(self, state: State) -> State:
+        """The state of all lanes."""
+        if self.size == 1:
+            return state
+        gathered = []
+        for part in state:
+            parts = [torch.empty_like(part) for _ in range(self.size)]
+            distributed.all_gather(parts, part.contiguous())
+            gathered.append(torch.cat(parts, dim=1))
+        return tuple(gathered)
 
 
 class _Tally:
-    """Sums between two records."""
+    """Sums between two records; nothing is fetched from the device before the record."""
 
     def __init__(self) -> None:
-        self._nats, self._tokens, self._norms, self._steps = 0.0, 0, 0.0, 0
+        self._nats: list[Tensor] = []
+        self._norms: list[Tensor] = []
+        self.weight, self.num_tokens, self.seconds = 0.0, 0, 0.0
 
-    def add(self, nats: float, count: int, norm: float) -> None:
-        self._nats += nats
-        self._tokens += count
-        self._norms += norm
-        self._steps += 1
+    def add(self, nats: Tensor, weight: float, count: int, norm: Tensor, seconds: float) -> None:
+        self._nats.append(nats)
+        self._norms.append(norm)
+        self.weight += weight
+        self.num_tokens += count
+        self.seconds += seconds
 
-    @property
-    def loss(self) -> Loss:
-        return Loss(self._nats, self._tokens)
+    def nats(self) -> Tensor:
+        """The summed nats of each step, in float64."""
+        return torch.stack(self._nats).double()
 
     @property
     def gradient_norm(self) -> float:
-        return self._norms / self._steps
+        return float(torch.stack(self._norms).double().mean())
 
 
-def _optimiser(model: LanguageModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019); only matrices decay."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim == 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.99), fused=True)
+def _steps_per_epoch(stream: Tokens, recipe: Recipe) -> int:
+    if recipe.separate_sentences:
+        return -(-len(_sentences(stream)) // recipe.num_lanes)
+    columns = num_columns(cut_lanes(stream, recipe.num_lanes))
+    return -(-columns // recipe.window_length)
 
 
-def _learning_rate(recipe: Recipe, step: int, num_steps: int) -> float:
-    """Linear warm-up, then a cosine to zero (Loshchilov & Hutter 2017, without restarts)."""
-    warmup = min(recipe.warmup_steps, num_steps // 10)
-    if step < warmup:
-        return recipe.learning_rate * (step + 1) / warmup
-    done = (step - warmup) / max(1, num_steps - warmup)
-    return recipe.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
+def _sentences(stream: Tokens) -> list[TokenIds]:
+    words = split_sentences(stream[0 : len(stream)])
+    return [np.array([*sentence, END], dtype=np.int32) for sentence in words]
 
 
-def _number_type(recipe: Recipe) -> AbstractContextManager[object]:
+def _number_type(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
     if recipe.number_type == "bf16":
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 
 def _weights(model: LanguageModel) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
+    return _copies(model.state_dict())
+
+
+def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in tensors.items()}
+
+
+def _beginning_with(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back: tuples are lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

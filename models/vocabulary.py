@@ -6,12 +6,15 @@ Shapes: V token types.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from models.batching import END, SPECIAL_TOKENS, UNKNOWN
+
+Unit = Literal["word", "character"]
+UNITS: tuple[Unit, ...] = get_args(Unit)
 
 UNKNOWN_SPELLINGS = frozenset(["<unk>", *SPECIAL_TOKENS])  # never words, even where a book has them
 
@@ -20,12 +23,22 @@ UNKNOWN_SPELLINGS = frozenset(["<unk>", *SPECIAL_TOKENS])  # never words, even w
 class Vocabulary:
     """Token types by id: the four special ones, then words by falling frequency.
 
-    `counts` are those of the training text; a token without an id counts for `_unknown_`.
+    `counts` are those of the training text; a token without an id counts for `_unknown_`. `unit` is
+    what text is cut into before it is looked up; where that is characters, they stand for words in
+    all that is said here.
+
+    Raises:
+        ValueError: there is no such unit.
     """
 
     tokens: tuple[str, ...]
     counts: tuple[int, ...]
     lower_case: bool
+    unit: Unit = "word"
+
+    def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ValueError(f"the unit {self.unit!r} is none of {', '.join(UNITS)}")
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -34,7 +47,10 @@ class Vocabulary:
     def from_columns(columns: Mapping[str, Sequence[Any]]) -> "Vocabulary":
         """The vocabulary in the columns of its table."""
         return Vocabulary(
-            tuple(columns["token"]), tuple(columns["count"]), bool(columns["lower_case"][0])
+            tuple(columns["token"]),
+            tuple(columns["count"]),
+            bool(columns["lower_case"][0]),
+            columns["unit"][0],
         )
 
     @cached_property
@@ -82,6 +98,7 @@ def build_vocabulary(
     minimum_count: int,
     maximum_types: int | None,
     lower_case: bool,
+    unit: Unit = "word",
 ) -> Vocabulary:
     """A vocabulary from the counts of folded tokens.
 
@@ -91,6 +108,8 @@ def build_vocabulary(
         num_runs: how many `_start_` there are.
         minimum_count: rarer tokens have no id.
         maximum_types: only so many words have one, the most frequent; ties go by spelling.
+        lower_case: whether they were folded.
+        unit: what a token is.
 
     Raises:
         ValueError: no word is left.
@@ -100,10 +119,11 @@ def build_vocabulary(
         key=lambda token: (-counts[token], token),
     )[:maximum_types]
     if not known:
-        raise ValueError(f"no word stands {minimum_count} times or more in the training text")
+        raise ValueError(f"no {unit} stands {minimum_count} times or more in the training text")
     num_unknown = sum(counts.values()) - sum(counts[token] for token in known)
     return Vocabulary(
         (*SPECIAL_TOKENS, *known),
         (0, num_runs, num_sentences, num_unknown, *(counts[token] for token in known)),
         lower_case,
+        unit,
     )

@@ -2,7 +2,7 @@
 
 in    the sentences of the training sections
 does  counts token types
-out   the vocabulary: four special tokens, then words by falling frequency
+out   the vocabulary: four special tokens, then words or characters by falling frequency
 """
 
 from collections import Counter
@@ -13,13 +13,15 @@ import pyarrow.compute as pc
 from data.errors import UserMistake
 from data.schemas import SECTIONS, SENTENCES, VOCABULARY
 from models.batching import SPECIAL_TOKENS
-from models.vocabulary import Vocabulary, build_vocabulary
+from models.vocabulary import Unit, Vocabulary, build_vocabulary
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 
 
 class CountSettings(Settings):
-    """What becomes a token type."""
+    """What becomes a token type. The defaults are for words and for characters alike, so that the
+    bits per character of the two can be held side by side.
+    """
 
     lower_case: bool = True
     """Fold tokens to lower case."""
@@ -38,7 +40,9 @@ def count(run: StepRun, settings: CountSettings) -> None:
     books_with: Counter[str] = Counter()
     num_sentences = 0
     last_book, seen_in_book = None, set[str]()
-    for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "tokens"]):
+    unit: Unit = "word"
+    for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "unit", "tokens"]):
+        unit = rows["unit"][0].as_py() if rows.num_rows else unit
         for book_id, tokens in training_tokens(rows, training):
             if book_id != last_book:
                 books_with.update(seen_in_book)
@@ -57,6 +61,7 @@ def count(run: StepRun, settings: CountSettings) -> None:
             minimum_count=settings.minimum_count,
             maximum_types=settings.maximum_types,
             lower_case=settings.lower_case,
+            unit=unit,
         )
     except ValueError as error:
         raise UserMistake(
@@ -84,5 +89,6 @@ def _columns(vocabulary: Vocabulary, books_with: Counter[str], num_runs: int) ->
         "token": vocabulary.tokens,
         "count": vocabulary.counts,
         "lower_case": [vocabulary.lower_case] * len(vocabulary),
+        "unit": [vocabulary.unit] * len(vocabulary),
         "num_books": num_books + [books_with[token] for token in vocabulary.tokens[special:]],
     }

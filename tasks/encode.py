@@ -43,16 +43,20 @@ def token_id_columns(
     for section_index, rows in groupby(sentences, key=lambda row: row["section_index"]):
         split = split_of[book_id, section_index]
         token_ids = [] if split in open_splits else [START]
+        num_characters = 0
         open_splits.add(split)
         for row in rows:
             token_ids += [*vocabulary.encode(row["tokens"]), END]
+            num_characters += row["num_characters"] + 1
         columns["book_id"].append(book_id)
         columns["section_index"].append(section_index)
         columns["split"].append(split)
         columns["token_ids"].append(token_ids)
+        columns["num_characters"].append(num_characters)
     return columns
 
 
 def _sentences(run: StepRun) -> Iterator[dict[str, Any]]:
-    for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "tokens"]):
+    columns = ["book_id", "section_index", "num_characters", "tokens"]
+    for rows in run.row_groups(SENTENCES, columns):
         yield from rows.to_pylist()

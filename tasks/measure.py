@@ -3,15 +3,23 @@
 in    what training, evaluation, picking and clustering wrote
 does  divides the sums once, here
 out   the run's figures by name; one that has no meaning (no labels, nothing held out) is null
+
+Perplexity is per token, be it a word or a character. Bits per character hold models of either kind
+side by side: the nats of the held-out text, divided by ln 2 and by its characters, which are those
+of its sentences, a stretch of white space being one, and one for each `_end_`. A character model
+counts just as many tokens. A word that is `_unknown_` costs the nats of `_unknown_`, not of its
+spelling: the lower figure of two is the better one only where the shares of `_unknown_` are alike.
 """
 
 import math
+from statistics import median
 
 import pyarrow.compute as pc
 
 from data.schemas import (
     BAG_RECOVERY,
     CLUSTER_SCORES,
+    EVALUATIONS,
     METRICS,
     PERPLEXITIES,
     TRAINING_LOG,
@@ -27,7 +35,14 @@ class MeasureSettings(Settings):
 
 
 @step(
-    reads=(BAG_RECOVERY, CLUSTER_SCORES, PERPLEXITIES, TRAINING_LOG, VOCABULARY),
+    reads=(
+        BAG_RECOVERY,
+        CLUSTER_SCORES,
+        EVALUATIONS,
+        PERPLEXITIES,
+        TRAINING_LOG,
+        VOCABULARY,
+    ),
     writes=(METRICS,),
 )
 def measure(run: StepRun, settings: MeasureSettings) -> None:
@@ -36,12 +51,23 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
     perplexities = run.read(PERPLEXITIES)
     for split in ("validation", "test"):
         own = perplexities.filter(pc.equal(perplexities["split"], split))
-        nats, tokens, unknown = (
-            sum(own[name].to_pylist()) for name in ("nats", "num_tokens", "num_unknown")
+        nats, tokens, unknown, characters = (
+            sum(own[name].to_pylist())
+            for name in ("nats", "num_tokens", "num_unknown", "num_characters")
         )
         values[f"{split}_perplexity"] = math.exp(nats / tokens) if tokens else None
         if split == "test":
             values["unknown_share"] = unknown / tokens if tokens else None
+            bits = nats / math.log(2)
+            values["test_bits_per_character"] = bits / characters if characters else None
+    on_test = {
+        row["method"]: row for row in run.read(EVALUATIONS).to_pylist() if row["split"] == "test"
+    }
+    for name, method in (("ngram", "n-gram"), ("mixture", "lstm + n-gram")):
+        row = on_test.get(method)
+        values[f"{name}_test_perplexity"] = (
+            math.exp(row["nats"] / row["num_tokens"]) if row else None
+        )
     values["vocabulary_size"] = float(run.read(VOCABULARY, ["token_id"]).num_rows)
     ways = [row for row in run.read(BAG_RECOVERY).to_pylist() if row["strategy"] == "beam"]
     for unit in ("words", "sentences"):
@@ -52,8 +78,11 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
     for row in run.read(CLUSTER_SCORES).to_pylist():
         if row["method"] == AUTOENCODER_METHOD:
             values |= {f"cluster_{name}": row[name] for name in ("accuracy", "nmi", "ari")}
-    speeds = [row["tokens_per_second"] for row in run.read(TRAINING_LOG).to_pylist()]
-    clocked = {"training_tokens_per_second": next((x for x in reversed(speeds) if x), None)}
+    log = run.read(TRAINING_LOG)
+    clocked = {
+        f"training_{name}": median([x for x in log[name].to_pylist() if x is not None])
+        for name in ("tokens_per_second", "share_of_peak")
+    }
     names = [*values, *clocked]
     run.write(
         METRICS,

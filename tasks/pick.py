@@ -118,6 +118,7 @@ def pick_sentences(
         bag_sets,
         vocabulary.id_of,
         normalise=vocabulary.fold,
+        unit=vocabulary.unit,
         source=settings.bags,
         model_name=model_name,
     )
@@ -139,7 +140,7 @@ def pick_sentences(
                     "bag_set_id": bag_set.bag_set_id,
                     "rank": rank,
                     "tokens": tokens,
-                    "sentence": as_written(tokens),
+                    "sentence": as_written(tokens, vocabulary.unit),
                     "log_probability_nats": sentence.log_probability_nats,
                     "score": sentence.score,
                     "strategy": settings.strategy,

@@ -15,6 +15,7 @@ from data import schemas
 from data.errors import UserMistake
 from data.schemas import Table
 from data.store import Store
+from models.vocabulary import Unit
 from tasks.seams import run_report
 from tasks.seams.report import show_image, show_markdown, show_table
 from tasks.seams.run_context import RunContext
@@ -53,6 +54,7 @@ def publish(
         },
         "files": {name.rsplit("/", 1)[-1]: made.store.path(name) for name in made.files},
         "num_refusals": made.tables["refusals"].num_rows,
+        "unit": made.unit(),
         "vocabulary_size": int(metrics["vocabulary_size"] or 0),
         "unknown_share": metrics["unknown_share"],
         "model": {"uri": model_uri, "digest": made.file_digest(schemas.LANGUAGE_MODEL_FILE)},
@@ -95,6 +97,10 @@ class _Made:
             for row in rows
         }
 
+    def unit(self) -> Unit:
+        unit: Unit = self.read(schemas.VOCABULARY, ["unit"])["unit"][0].as_py()
+        return unit
+
     def _file_name(self, file_name: str) -> str:
         found = [name for name in self.files if name.endswith(f"/{file_name}")]
         if not found:
@@ -106,7 +112,7 @@ def _log_to_mlflow(
     context: RunContext, made: _Made, metrics: dict[str, float | None]
 ) -> str | None:
     tracker = open_tracker(context.tracking_uri)
-    parent = tracker.resume(context.mlflow_run_id)
+    parent = tracker.run(context.mlflow_run_id)
     parent.log_metrics({name: value for name, value in metrics.items() if value is not None})
     for name in ("books", "sections", "sentences", "vocabulary", "token_ids"):
         table = made.tables[name]
@@ -115,18 +121,19 @@ def _log_to_mlflow(
     parent.log_file(schemas.MAP_PICTURE_FILE, made.file(schemas.MAP_PICTURE_FILE))
 
     training = _child(tracker, context, made, "training")
-    if made.outcomes["train"].reused:
-        training.log_metric_rows(
-            [(r["step"], training_metrics(r)) for r in made.read(schemas.TRAINING_LOG).to_pylist()]
-        )
+    # All of it is there already, unless the training was reused from another run.
+    rows = made.read(schemas.TRAINING_LOG).to_pylist()
+    training.log_new_rows([(row["step"], training_metrics(row)) for row in rows])
     training.log_file(schemas.TRAINING_CURVE_FILE, made.file(schemas.TRAINING_CURVE_FILE))
     _log_table(training, made, schemas.TRAINING_LOG)
-    _log_some(training, metrics, ("validation_perplexity", "test_perplexity"))
+    _log_some(
+        training, metrics, ("validation_perplexity", "test_perplexity", "test_bits_per_character")
+    )
     uri = tracker.log_model(
         training.run_id,
         made.file(schemas.LANGUAGE_MODEL_FILE),
         made.file_digest(schemas.LANGUAGE_MODEL_FILE),
-        # The two most frequent words: any vocabulary has them.
+        # The two most frequent tokens: any vocabulary has them.
         [made.read(schemas.VOCABULARY, ["token"])["token"].to_pylist()[4:6]],
     )
     training.end()
@@ -149,10 +156,7 @@ def _log_to_mlflow(
 def _child(tracker: Tracker, context: RunContext, made: _Made, name: str) -> TrackedRun:
     """The child run for a part: the one that a step opened while it ran, or a new one."""
     outcomes = [made.outcomes[step] for step in PARTS[name]]
-    opened = [outcome.tracked_run_id for outcome in outcomes if outcome.tracked_run_id]
-    child = (
-        tracker.resume(opened[0]) if opened else tracker.start_child(context.mlflow_run_id, name)
-    )
+    child = tracker.child(context.mlflow_run_id, name)
     for outcome in outcomes:
         written = [made.store.lineage(t.name) for t in outcome.tables.values()][:1]
         for lineage in written:
@@ -180,12 +184,13 @@ def _show_in_prefect(made: _Made, metrics: dict[str, float | None]) -> None:
             books, made.read(schemas.SECTIONS, ["book_id"]), made.read(schemas.REFUSALS)
         ),
         run_report.vocabulary_report(made.read(schemas.VOCABULARY), made.read(schemas.EMBEDDINGS)),
-        run_report.training_report(made.read(schemas.PERPLEXITIES), metrics, titles),
+        run_report.training_report(made.read(schemas.PERPLEXITIES), metrics, titles, made.unit()),
         run_report.sentences_report(
             made.read(schemas.BAG_SENTENCES),
             made.read(schemas.BAG_RECOVERY),
             made.read(schemas.RECOVERY_EXAMPLES),
             made.read(schemas.OPENINGS),
+            made.unit(),
         ),
         run_report.clusters_report(
             made.read(schemas.CLUSTER_SCORES),

@@ -10,7 +10,7 @@ import torch
 from data.errors import UserMistake
 from models.batching import END
 from models.bundle import Bundle
-from tasks.seams.tokeniser import PunktModel, SentenceSplitter, word_spans
+from tasks.seams.tokeniser import PunktModel, SentenceSplitter, tokens_of
 from tasks.seams.tracking import read_bundle
 
 
@@ -30,20 +30,22 @@ def score_text(bundle: Bundle, text: str) -> dict[str, Any]:
         UserMistake: the text holds no token.
     """
     language = max(bundle.language.values(), key=lambda model: len(model["orthographic_contexts"]))
+    vocabulary = bundle.vocabulary
     splitter = SentenceSplitter(PunktModel.from_json(language))
     ids: list[int] = []
     for start, end in splitter.spans(text, 0, len(text)):
-        sentence = text[start:end]
-        ids += bundle.vocabulary.encode(sentence[a:b] for a, b in word_spans(sentence))
-        ids.append(END)
+        tokens, _ = tokens_of(text[start:end], vocabulary.unit)
+        ids += [*vocabulary.encode(tokens), END]
     if not ids:
-        raise UserMistake(f"The text {text!r} holds no word.", "Pass --text with a sentence.")
+        raise UserMistake(
+            f"The text {text!r} holds no {vocabulary.unit}.", "Pass --text with a sentence."
+        )
     state = bundle.model.initial_state(1)
-    previous, tokens = bundle.opening_id, []
+    previous, scored = bundle.opening_id, []
     for token_id in ids:
         log_prob_11, state = bundle.model.step(
             torch.tensor([previous]), state, torch.tensor([[token_id]])
         )
-        tokens.append({"token": bundle.vocabulary.tokens[token_id], "nats": float(log_prob_11)})
+        scored.append({"token": vocabulary.tokens[token_id], "nats": float(log_prob_11)})
         previous = token_id
-    return {"tokens": tokens, "total_nats": sum(token["nats"] for token in tokens)}
+    return {"tokens": scored, "total_nats": sum(token["nats"] for token in scored)}

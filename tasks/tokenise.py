@@ -1,7 +1,8 @@
 """Tokenise: books, sections -> sentences, punkt.
 
 in    the books' texts and sections
-does  learns sentence boundaries from the training text, then cuts sentences and words
+does  learns sentence boundaries from the training text, then cuts sentences into words or
+      characters
 out   one row a sentence, its tokens the book's own characters; what Punkt learned
 """
 
@@ -14,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
+from models.vocabulary import Unit
 from tasks.seams.report import Advance, progress
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
-from tasks.seams.tokeniser import PunktModel, SentenceSplitter, learn_punkt, word_spans
+from tasks.seams.tokeniser import PunktModel, SentenceSplitter, learn_punkt, tokens_of
 
 UNKNOWN_LANGUAGE = "und"
 
@@ -25,6 +27,8 @@ UNKNOWN_LANGUAGE = "und"
 class TokeniseSettings(Settings):
     """How text is cut."""
 
+    unit: Unit = "word"
+    """What a token is, in this and in every later step: a word or a character."""
     punkt_sample_characters: int = 5_000_000
     """Sentence boundaries are learned from at most so much training text in each language."""
 
@@ -51,7 +55,11 @@ def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
         for book in _books(run):
             spans = _section_spans(sections, book["book_id"])
             splitter = splitters.get(book["language"] or UNKNOWN_LANGUAGE, fallback)
-            writer.write(sentence_columns(book["book_id"], book["text"], spans, splitter, advance))
+            writer.write(
+                sentence_columns(
+                    book["book_id"], book["text"], spans, splitter, settings.unit, advance
+                )
+            )
 
 
 def sentence_columns(
@@ -59,21 +67,24 @@ def sentence_columns(
     text: str,
     sections: list[tuple[int, int, int]],
     splitter: SentenceSplitter,
+    unit: Unit,
     advance: Advance,
 ) -> dict[str, list[Any]]:
     """A book's sentences as columns of the table; sections are (index, char_start, char_end)."""
     columns: dict[str, list[Any]] = {name: [] for name in SENTENCES.schema.names}
     for section_index, section_start, section_end in sections:
         for start, end in splitter.spans(text, section_start, section_end):
-            spans = word_spans(text[start:end])
+            tokens, starts = tokens_of(text[start:end], unit)
             columns["sentence_index"].append(len(columns["sentence_index"]))
             columns["section_index"].append(section_index)
             columns["char_start"].append(start)
             columns["char_end"].append(end)
-            columns["tokens"].append([text[start + a : start + b] for a, b in spans])
-            columns["token_starts"].append([start + a for a, _ in spans])
+            columns["num_characters"].append(len(" ".join(text[start:end].split())))
+            columns["tokens"].append(tokens)
+            columns["token_starts"].append([start + first for first in starts])
         advance(section_end - section_start)
-    columns["book_id"] = [book_id] * len(columns["sentence_index"])
+    num_sentences = len(columns["sentence_index"])
+    columns |= {"book_id": [book_id] * num_sentences, "unit": [unit] * num_sentences}
     return columns
 
 

@@ -1,22 +1,24 @@
-"""Train: token_ids, vocabulary, punkt -> language model, training_log, embeddings.
+"""Train: token_ids, vocabulary, input_vectors, punkt -> language model, training_log, embeddings.
 
 in    the training sections as one run of token ids, the validation books beside it
-does  trains the stateful LSTM along contiguous lanes
+does  trains the stateful LSTM along contiguous lanes; a killed run goes on from its checkpoint
 out   the language model's weights in a bundle, the log of the training, the learned embeddings
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Literal
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 
 from data.errors import UserMistake
 from data.schemas import (
     EMBEDDINGS,
+    INPUT_VECTORS,
     PUNKT,
     TOKEN_IDS,
     TRAINED_WEIGHTS_FILE,
@@ -26,105 +28,31 @@ from data.schemas import (
 )
 from models.batching import START, book_runs
 from models.bundle import Bundle
-from models.language_model import Architecture, LanguageModel, usable_cutoffs
-from models.training import (
-    NumberType,
-    Recipe,
-    Record,
-    TrainingDiverged,
-    has_bf16,
-    train_language_model,
-)
+from models.language_model import LanguageModel
+from models.parallel import shared_training
+from models.recipe import Recipe
+from models.speed import matrix_product_speed, operations_per_token, steps_within
+from models.training import Record, Training, TrainingDiverged
 from models.vocabulary import Vocabulary
 from tasks.seams.drawing_curve import draw_training_curve_png
 from tasks.seams.report import progress, say
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
+from tasks.seams.token_stream import TokenFile, token_stream
 from tasks.seams.tokeniser import PunktModel
 from tasks.seams.tracking import training_metrics
-
-
-class TrainSettings(Settings):
-    """The language model and how it is trained."""
-
-    embedding_width: int = 128
-    """Numbers in a word's vector."""
-    hidden_width: int = 256
-    """Units of each LSTM layer."""
-    num_layers: int = 1
-    """LSTM layers."""
-    cutoffs: tuple[int, ...] = (500, 3000)
-    """Adaptive softmax: the first token id of each tail."""
-    dropout_probability: float = 0.0
-    """Dropout on the embeddings and on the LSTM's output."""
-    num_lanes: int = 32
-    """Contiguous lanes that the corpus is cut into; fewer where it is too short."""
-    window_length: int = 64
-    """Tokens after which the gradient, but not the state, is cut."""
-    num_epochs: int = 3
-    """Passes over the training text."""
-    learning_rate: float = 3e-3
-    """Of AdamW, at its highest; it follows a cosine to zero."""
-    warmup_steps: int = 50
-    """Steps over which the rate climbs, at most a tenth of all."""
-    weight_decay: float = 0.01
-    """Of matrices, decoupled."""
-    gradient_clip_norm: float = 1.0
-    """Longer gradients are shortened to this."""
-    number_type: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of products while training: bf16 where the processor has it. Evaluation and use are fp32."""
-    log_every_steps: int = 50
-    """Steps between two rows of the training log."""
-
-    def architecture(self, num_types: int) -> Architecture:
-        """The model for a vocabulary of this size."""
-        return Architecture(
-            num_types=num_types,
-            embedding_width=self.embedding_width,
-            hidden_width=self.hidden_width,
-            num_layers=self.num_layers,
-            cutoffs=usable_cutoffs(self.cutoffs, num_types),
-            dropout_probability=self.dropout_probability,
-        )
-
-    def recipe(self, num_tokens: int) -> Recipe:
-        """The recipe for a training text of so many tokens."""
-        num_pairs = num_tokens - 1
-        # A lane shorter than a window has no batch to carry its state to.
-        num_lanes = min(self.num_lanes, max(1, num_pairs // self.window_length))
-        # Lanes are equally long but for the last: it must not be left without a column.
-        while num_lanes > 1 and -(-num_pairs // num_lanes) * (num_lanes - 1) >= num_pairs:
-            num_lanes -= 1
-        names = Recipe.__dataclass_fields__.keys() - {"num_lanes", "number_type"}
-        return Recipe(
-            num_lanes=num_lanes,
-            number_type=self.resolved_number_type(),
-            **{name: getattr(self, name) for name in names},
-        )
-
-    def resolved_number_type(self) -> NumberType:
-        """The number type that this processor will compute with.
-
-        Raises:
-            UserMistake: bf16 is asked for on a processor without it.
-        """
-        if self.number_type == "auto":
-            return "bf16" if has_bf16() else "fp32"
-        if self.number_type == "bf16" and not has_bf16():
-            raise UserMistake(
-                "number_type is bf16, but this processor has no bf16 instructions.",
-                "Set number_type to fp32, or to auto, which takes what there is.",
-            )
-        return self.number_type
+from tasks.seams.training_settings import TrainSettings
 
 
 def machine_facts(settings: TrainSettings) -> Mapping[str, str]:
     """What the weights depend on beside tables and settings: it counts in the step's key."""
-    return {"number type": settings.resolved_number_type()}
+    return {
+        "number type": settings.resolved_number_type(),
+        "device": settings.resolved_device().type,
+    }
 
 
 @step(
-    reads=(TOKEN_IDS, VOCABULARY, PUNKT),
+    reads=(TOKEN_IDS, VOCABULARY, INPUT_VECTORS, PUNKT),
     writes=(TRAINING_LOG, EMBEDDINGS),
     libraries=("torch", "numpy", "matplotlib"),
     seeded=True,
@@ -133,32 +61,130 @@ def machine_facts(settings: TrainSettings) -> Mapping[str, str]:
 def train(run: StepRun, settings: TrainSettings) -> None:
     """Train the language model, telling MLflow, Prefect and the terminal as it goes."""
     vocabulary = Vocabulary.from_columns(run.read(VOCABULARY).to_pydict())
-    runs = book_runs(run.token_runs())
-    if "train" not in runs or "validation" not in runs:
-        raise UserMistake("No text is left to train or to validate on.", "Add text or books.")
-    stream = np.concatenate(list(runs["train"].values()))
-    recipe = settings.recipe(len(stream))
-    torch.manual_seed(run.context.seed)
-    model = LanguageModel(settings.architecture(len(vocabulary)))
-    records = train_language_model(model, stream, list(runs["validation"].values()), recipe)
-    num_targets = int(np.count_nonzero(stream[1:] != START)) * recipe.num_epochs
-    try:
-        rows = [row_of(record) for record in _watched(run, records, num_targets)]
-    except TrainingDiverged as error:
-        raise UserMistake(f"Training failed: {error}.", "Lower learning_rate.") from error
-    except ValueError as error:
-        raise UserMistake(f"The text cannot be trained on: {error}.", "Add text.") from error
+    sections_open = settings.at_section == "reset"
+    held_out = (row for row in run.token_runs() if row[1] == "validation")
+    validation = book_runs(held_out, sections_open=sections_open).get("validation", {})
+    model = _new_model(run, settings, vocabulary)
+    with token_stream(run, sections_open=sections_open) as stream:
+        if not len(stream) or not validation:
+            raise UserMistake("No text is left to train or to validate on.", "Add text or books.")
+        try:
+            rows = _trained(run, settings, model, vocabulary, stream, list(validation.values()))
+        except TrainingDiverged as error:
+            raise UserMistake(
+                f"Training failed: {error}. What was reached before is in its last checkpoint.",
+                "Lower train.learning_rate.",
+            ) from error
+        except ValueError as error:
+            raise UserMistake(f"The text cannot be trained on: {error}.", "Add text.") from error
+    model.cpu()
     run.write(TRAINING_LOG, {name: [row[name] for row in rows] for name in rows[0]})
     vectors = model.embedding.weight.detach().numpy()
     run.write(EMBEDDINGS, {"token_id": range(len(vectors)), "vector": list(vectors)})
-    language = {name: asdict(model) for name, model in _punkt_models(run.read(PUNKT)).items()}
+    language = {name: asdict(punkt) for name, punkt in _punkt_models(run.read(PUNKT)).items()}
     run.write_picture(TRAINING_CURVE_FILE, _curve(rows))
     bundle = Bundle(model, vocabulary, "_end_", language)
     run.write_file(TRAINED_WEIGHTS_FILE, bundle.to_bytes(), bundle.digest())
 
 
+def _new_model(run: StepRun, settings: TrainSettings, vocabulary: Vocabulary) -> LanguageModel:
+    vectors = run.read(INPUT_VECTORS, ["vector"])["vector"].to_pylist()
+    width = len(vectors[0]) if vectors else settings.embedding_width
+    torch.manual_seed(run.context.seed)
+    model = LanguageModel(settings.architecture(len(vocabulary), width))
+    if vectors:
+        with torch.no_grad():
+            model.embedding.weight.copy_(torch.tensor(vectors))
+        model.embedding.weight.requires_grad_(not settings.frozen_inputs)
+    elif settings.frozen_inputs:
+        raise UserMistake(
+            "train.frozen_inputs is set, but there are no vectors to leave as they are.",
+            "Set embed.inputs to word2vec or file, or leave frozen_inputs out.",
+        )
+    model.softmax.start_from(vocabulary.counts)
+    return model.to(settings.resolved_device())
+
+
+def _trained(
+    run: StepRun,
+    settings: TrainSettings,
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    stream: TokenFile,
+    validation: list[Any],
+) -> list[dict[str, Any]]:
+    """Train the model to its end; gives the rows of the training log."""
+    recipe = settings.recipe(len(stream))
+    if settings.minutes is not None:
+        seconds = 60.0 * settings.minutes
+        num_steps = run.settled(
+            "num_steps", lambda: steps_within(seconds, model, stream, validation, recipe)
+        )
+        recipe = replace(recipe, num_steps=num_steps)
+        say(f"{settings.minutes:g} minutes are {num_steps} steps here")
+    found = run.checkpoints.newest()
+    snapshot = (found[0], found[1]["training"]) if found else None
+    log = _Log(run, settings, model, vocabulary, found[1]["rows"] if found else [])
+    with shared_training(
+        settings.num_processes,
+        model,
+        stream,
+        validation,
+        recipe,
+        seed=run.context.seed,
+        snapshot=snapshot,
+    ) as training:
+        if found:
+            say(f"going on from the checkpoint after step {training.step}")
+        for record in _watched(training, recipe):
+            log.take(record, training)
+    log.tell()
+    return log.rows
+
+
+class _Log:
+    """The rows of the training log. They go to MLflow when a checkpoint that has them is whole."""
+
+    def __init__(
+        self,
+        run: StepRun,
+        settings: TrainSettings,
+        model: LanguageModel,
+        vocabulary: Vocabulary,
+        rows: list[dict[str, Any]],
+    ) -> None:
+        self.rows = rows
+        self._characters_per_token = _characters_per_token(run)
+        self._run, self._seconds = run, settings.checkpoint_seconds
+        self._last_checkpoint = time.monotonic()
+        self._tracked = run.tracked("training")
+        peak = matrix_product_speed(model.device) * settings.num_processes
+        self._share_of_peak = operations_per_token(model, vocabulary.counts) / peak
+        if rows:
+            self.tell()
+
+    def take(self, record: Record, training: Training) -> None:
+        """Add a record, and keep a checkpoint if it is time."""
+        speed = record.tokens_per_second
+        share = None if speed is None else speed * self._share_of_peak
+        per_character = self._characters_per_token[record.split] * math.log(2.0)
+        bits = record.loss.nats_per_token / per_character
+        self.rows.append({**row_of(record), "bits_per_character": bits, "share_of_peak": share})
+        if time.monotonic() - self._last_checkpoint > self._seconds:
+            tensors, values = training.snapshot()
+            self._run.checkpoints.keep(
+                training.step, tensors, {"training": values, "rows": self.rows}
+            )
+            self.tell()
+            self._last_checkpoint = time.monotonic()
+
+    def tell(self) -> None:
+        """Log to MLflow what it does not have yet."""
+        self._tracked.log_new_rows([(row["step"], training_metrics(row)) for row in self.rows])
+
+
 def row_of(record: Record) -> dict[str, Any]:
-    """A record as a row of the training log."""
+    """A record as a row of the training log, without what needs to know the text or machine."""
     return {
         "step": record.step,
         "tokens_seen": record.tokens_seen,
@@ -171,19 +197,30 @@ def row_of(record: Record) -> dict[str, Any]:
     }
 
 
-def _watched(run: StepRun, records: Iterable[Record], num_targets: int) -> Iterator[Record]:
-    """The same records, shown on the terminal, in Prefect and in MLflow as they come."""
-    tracked = run.tracked("training")
-    tokens_seen = 0
-    with progress("train", num_targets, "tokens") as advance:
-        for record in records:
+def _watched(training: Training, recipe: Recipe) -> Iterator[Record]:
+    """The training's records, shown on the terminal and in Prefect as they come."""
+    with progress("train", training.num_steps, "steps") as advance:
+        advance(training.step)
+        done = training.step
+        for record in training.run():
             note = f"{record.split} perplexity {record.loss.perplexity:.1f}"
-            advance(record.tokens_seen - tokens_seen, note)
-            tokens_seen = record.tokens_seen
-            tracked.log_metrics(training_metrics(row_of(record)), record.step)
+            advance(record.step - done, note)
+            done = record.step
             if record.split == "validation":
                 say(f"step {record.step} of {record.num_steps}: {note}")
             yield record
+        if training.step < training.num_steps:
+            say(f"stopped early: {recipe.patience} validations without a better one")
+
+
+def _characters_per_token(run: StepRun) -> dict[str, float]:
+    characters: Counter[str] = Counter()
+    tokens: Counter[str] = Counter()
+    for rows in run.row_groups(TOKEN_IDS, ["split", "num_characters", "token_ids"]):
+        for split, number, token_ids in zip(*(c.to_pylist() for c in rows.columns), strict=True):
+            characters[split] += number
+            tokens[split] += len(token_ids) - token_ids.count(START)
+    return {split: characters[split] / max(1, tokens[split]) for split in ("train", "validation")}
 
 
 def _curve(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -1,7 +1,7 @@
 """Weigh: books, sections, sentences -> text_features, text_terms.
 
-in    the tokens of every section
-does  weighs each section's terms by TF-IDF
+in    the sentences of every section
+does  weighs each section's words by TF-IDF, whatever unit the language model works on
 out   one sparse row a section, with its book's genre as label, and what the columns mean
 """
 
@@ -16,7 +16,7 @@ from data.stop_words import ENGLISH_STOP_WORDS
 from models.text_weights import tf_idf
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
-from tasks.seams.tokeniser import as_written
+from tasks.seams.tokeniser import as_written, words_of
 
 QUOTATION_TOKENS = 20
 
@@ -35,17 +35,18 @@ class WeighSettings(Settings):
 @step(
     reads=(BOOKS, SENTENCES),
     writes=(TEXT_FEATURES, TEXT_TERMS),
-    libraries=("scikit-learn", "scipy", "numpy"),
+    libraries=("nltk", "scikit-learn", "scipy", "numpy"),
 )
 def weigh(run: StepRun, settings: WeighSettings) -> None:
     """Write each section's TF-IDF weights."""
     genres = run.read(BOOKS, ["book_id", "genre"]).to_pylist()
     genre_of = {row["book_id"]: row["genre"] for row in genres}
-    tokens_of: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "tokens"]):
+    words_in: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "unit", "tokens"]):
         for row in rows.to_pylist():
-            tokens_of[row["book_id"], row["section_index"]] += row["tokens"]
-    texts = {key: t for key, t in tokens_of.items() if len(t) >= settings.minimum_tokens}
+            section = row["book_id"], row["section_index"]
+            words_in[section] += words_of(row["tokens"], row["unit"])
+    texts = {key: t for key, t in words_in.items() if len(t) >= settings.minimum_tokens}
     try:
         weights = tf_idf(
             list(texts.values()),

@@ -112,6 +112,11 @@ def escaped(text: str) -> str:
     return signs_escaped.translate(HTML_SIGNS)
 
 
+def visible(token: str) -> str:
+    """A token as people can see it: a space that is a token of its own is shown as a sign."""
+    return "␣" if token == " " else token
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; strings in its cells are escaped."""
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]

@@ -1,6 +1,9 @@
 """What all steps of a run share, and the MLflow run that is open while they work."""
 
 import hashlib
+import json
+import os
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,7 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.seams.tracking import open_tracker
+from data.store import Store
+from tasks.seams.report import say
+from tasks.seams.tracking import TrackedRun, Tracker, open_tracker
 
 PROJECT_ROOT = Path(__file__).parents[2]
 LOCK_FILE = "requirements.lock"
@@ -39,8 +44,17 @@ def open_run(
     num_threads: int,
     settings: Mapping[str, Any],
 ) -> Iterator[RunContext]:
-    """A run of the pipeline: its context, and an MLflow run that ends as the block ends."""
-    tracked = open_tracker(tracking_uri).start_run(name)
+    """A run of the pipeline: its context, and an MLflow run that ends as the block ends.
+
+    A run that was killed, or failed, is gone on with by the next run of the same name, settings,
+    seed and threads: in the same MLflow run, which the store remembers while it is unfinished.
+    """
+    tracker = open_tracker(tracking_uri)
+    identity = [name, seed, num_threads, tracking_uri, settings]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    unfinished = _Unfinished(Store(store), f"unfinished/{digest[:32]}.json")
+    tracked = unfinished.reopened(tracker) or tracker.start_run(name)
+    unfinished.remember(tracked.run_id)
     provenance = _provenance()
     tracked.log_params(settings)
     tracked.set_tags(provenance)
@@ -57,6 +71,49 @@ def open_run(
         tracked.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     tracked.end()
+    unfinished.forget()
+
+
+class _Unfinished:
+    """The MLflow run of an unfinished run of the pipeline, remembered in the store."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store, self._name = store, name
+
+    def reopened(self, tracker: Tracker) -> TrackedRun | None:
+        """The run to go on with, unless there is none or a living process is at work on it."""
+        if not self._store.exists(self._name):
+            return None
+        note = self._store.read_json(self._name)
+        is_here = note["host"] == socket.gethostname()
+        if note["mlflow_run_id"] is None or (is_here and _is_alive(note["process"])):
+            return None
+        reopened = tracker.reopen(note["mlflow_run_id"])
+        if reopened:
+            say(f"going on with the unfinished MLflow run {reopened.run_id}")
+        return reopened
+
+    def remember(self, mlflow_run_id: str | None) -> None:
+        note = {
+            "mlflow_run_id": mlflow_run_id,
+            "host": socket.gethostname(),
+            "process": os.getpid(),
+        }
+        self._store.write_json(self._name, note)
+
+    def forget(self) -> None:
+        self._store.delete(self._name)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether another process of this number runs here."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
 
 
 def _provenance() -> dict[str, str]:

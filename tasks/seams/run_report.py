@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from data.stop_words import ENGLISH_STOP_WORDS
 from models.batching import SPECIAL_TOKENS
-from tasks.seams.report import escaped, markdown_table
+from models.vocabulary import Unit
+from tasks.seams.report import escaped, markdown_table, visible
 from tasks.seams.step_cache import StepOutcome
 from tasks.seams.tokeniser import as_written
 
@@ -41,26 +42,30 @@ def books_report(books: pa.Table, sections: pa.Table, refusals: pa.Table) -> str
 
 
 def vocabulary_report(vocabulary: pa.Table, embeddings: pa.Table) -> str:
-    """The vocabulary's size, its most frequent words and some words' nearest neighbours."""
-    tokens = vocabulary["token"].to_pylist()
+    """The vocabulary's size, its most frequent tokens and some tokens' nearest neighbours."""
+    tokens = [visible(token) for token in vocabulary["token"].to_pylist()]
+    unit = vocabulary["unit"][0].as_py()
     counts = vocabulary["count"].to_pylist()
     frequent = [[tokens[i], counts[i]] for i in range(4, min(14, len(tokens)))]
     neighbours = [
-        [word, ", ".join(near)] for word, near in nearest_neighbours(tokens, embeddings).items()
+        [token, ", ".join(near)]
+        for token, near in nearest_neighbours(tokens, embeddings, unit).items()
     ]
     return "\n\n".join(
         [
             f"## Vocabulary\n\n{len(tokens):,} token types; {counts[3]:,} of "
             f"{sum(counts[3:]):,} training tokens are `_unknown_`.",
             markdown_table(["most frequent", "count"], frequent),
-            "Nearest neighbours of frequent words, by the cosine of their learned vectors:",
-            markdown_table(["word", "nearest"], neighbours),
+            f"Nearest neighbours of frequent {unit}s, by the cosine of their learned vectors:",
+            markdown_table([unit, "nearest"], neighbours),
         ]
     )
 
 
-def nearest_neighbours(tokens: Sequence[str], embeddings: pa.Table) -> dict[str, list[str]]:
-    """Words with those whose vectors have the largest cosine with theirs."""
+def nearest_neighbours(
+    tokens: Sequence[str], embeddings: pa.Table, unit: Unit
+) -> dict[str, list[str]]:
+    """Words or letters with those tokens whose vectors have the largest cosine with theirs."""
     width = len(embeddings["vector"][0])
     flat = embeddings["vector"].combine_chunks().flatten().to_numpy()
     vectors_VE = flat.reshape(-1, width)[:SEARCHED_NEIGHBOURS]
@@ -68,7 +73,8 @@ def nearest_neighbours(tokens: Sequence[str], embeddings: pa.Table) -> dict[str,
     words = [
         index
         for index, token in enumerate(tokens[:SEARCHED_NEIGHBOURS])
-        if len(token) > 2 and token.isalpha() and token.lower() not in ENGLISH_STOP_WORDS
+        if token.isalpha()
+        and (unit == "character" or (len(token) > 2 and token.lower() not in ENGLISH_STOP_WORDS))
     ]
     found = {}
     for index in words[:NUM_SHOWN_WORDS]:
@@ -80,7 +86,10 @@ def nearest_neighbours(tokens: Sequence[str], embeddings: pa.Table) -> dict[str,
 
 
 def training_report(
-    perplexities: pa.Table, metrics: Mapping[str, float | None], titles: Mapping[str, str]
+    perplexities: pa.Table,
+    metrics: Mapping[str, float | None],
+    titles: Mapping[str, str],
+    unit: Unit,
 ) -> str:
     """Perplexity of each held-out book, beside vocabulary size and share of unknown words."""
     rows = [
@@ -97,17 +106,18 @@ def training_report(
     return "\n\n".join(
         [
             "## Language model",
-            f"Perplexity {_shown(metrics['validation_perplexity'])} on validation and "
+            f"Perplexity {_shown(metrics['validation_perplexity'])} a {unit} on validation and "
             f"{_shown(metrics['test_perplexity'])} on test text, with a vocabulary of "
             f"{_shown(metrics['vocabulary_size'])} types and {_share(metrics['unknown_share'])} "
-            "of the test tokens `_unknown_`; one lane a book, every token in order.",
+            "of the test tokens `_unknown_`; one lane a book, every token in order. That is "
+            f"{_shown(metrics['test_bits_per_character'], 3)} bits per character of the test text.",
             markdown_table(["held-out book", "split", "perplexity", "tokens", "unknown"], rows),
         ]
     )
 
 
 def sentences_report(
-    sentences: pa.Table, recovery: pa.Table, examples: pa.Table, openings: pa.Table
+    sentences: pa.Table, recovery: pa.Table, examples: pa.Table, openings: pa.Table, unit: Unit
 ) -> str:
     """Sentences from bags, and how often a hidden sentence comes back."""
     shown = [
@@ -136,18 +146,18 @@ def sentences_report(
     parts = [
         "## Sentences from bags",
         markdown_table(["bag set", "rank", "sentence", "log p (nats)", "score"], shown),
-        "Held-out sentences of 5 to 12 words, each word hidden among others drawn by frequency: "
-        "the share that comes back.",
-        markdown_table(["strategy", "beam", "discount", "words", "sentences"], tried),
+        f"Held-out sentences of 5 to 12 {unit}s, each {unit} hidden among others drawn by "
+        "frequency: the share that comes back.",
+        markdown_table(["strategy", "beam", "discount", f"{unit}s", "sentences"], tried),
         "The token that opens a sentence, tried on validation sentences:",
-        markdown_table(["opening", "words recovered", "of", ""], opened),
+        markdown_table(["opening", f"{unit}s recovered", "of", ""], opened),
         "Some of them, with their bags:",
     ]
     for row in examples.to_pylist()[:5]:
-        bags = " \\| ".join(escaped(" ".join(bag)) for bag in row["bags"])
+        bags = " \\| ".join(escaped(" ".join(map(visible, bag))) for bag in row["bags"])
         parts.append(
-            f"- true: *{escaped(as_written(row['true_tokens']))}*\n"
-            f"- picked: *{escaped(as_written(row['picked_tokens']))}*\n"
+            f"- true: *{escaped(as_written(row['true_tokens'], unit))}*\n"
+            f"- picked: *{escaped(as_written(row['picked_tokens'], unit))}*\n"
             f"- bags: {bags}"
         )
     return "\n\n".join(parts)
@@ -187,8 +197,8 @@ def steps_report(outcomes: Sequence[StepOutcome]) -> str:
     return "## Steps\n\n" + markdown_table(["step", "", "seconds", "why"], rows)
 
 
-def _shown(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.1f}".removesuffix(".0")
+def _shown(value: float | None, decimals: int = 1) -> str:
+    return "unknown" if value is None else f"{value:,.{decimals}f}".removesuffix(".0")
 
 
 def _share(value: float | None) -> str:

@@ -43,6 +43,7 @@ class BagSentenceModel(PythonModel):  # type: ignore[misc]
             bag_sets,
             vocabulary.id_of,
             normalise=vocabulary.fold,
+            unit=vocabulary.unit,
             source="request",
             model_name="bookloom",
         )

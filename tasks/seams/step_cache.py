@@ -33,6 +33,7 @@ from pydantic import BaseModel
 
 from data.schemas import TOKEN_IDS, Table
 from data.store import Store, TableWriter
+from tasks.seams.checkpoints import Checkpoints
 from tasks.seams.code_key import code_digests
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
@@ -64,8 +65,6 @@ class StepOutcome(BaseModel):
     tables: dict[str, TableReference]
     files: dict[str, str]
     """Digests of the files beside the tables, by their name in the store."""
-    tracked_run_id: str | None = None
-    """The MLflow run that it logged to while it ran."""
 
 
 class StepRun:
@@ -83,7 +82,6 @@ class StepRun:
         self.store = Store(context.store)
         self.tables: dict[str, TableReference] = {}
         self.files: dict[str, str] = {}
-        self.tracked_run_id: str | None = None
         self._folder = folder
         self._inputs = inputs
         self._input_files = input_files
@@ -109,11 +107,19 @@ class StepRun:
 
     def tracked(self, name: str) -> TrackedRun:
         """A child of the pipeline's MLflow run, to log to while the step works."""
-        child = open_tracker(self.context.tracking_uri).start_child(
-            self.context.mlflow_run_id, name
-        )
-        self.tracked_run_id = child.run_id
-        return child
+        return open_tracker(self.context.tracking_uri).child(self.context.mlflow_run_id, name)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where to go on from if the step was killed; they are gone once its output is whole."""
+        return Checkpoints(self.store, f"{self._folder}/checkpoints")
+
+    def settled(self, name: str, measure: Callable[[], int]) -> int:
+        """A number that a measurement settles once: a killed step that goes on finds it again."""
+        file_name = f"{self._folder}/settled_{name}.json"
+        if not self.store.exists(file_name):
+            self.store.write_json(file_name, {name: measure()})
+        return int(self.store.read_json(file_name)[name])
 
     @contextmanager
     def writer(self, table: Table) -> Iterator[TableWriter]:
@@ -229,6 +235,7 @@ def step(
                 f"{folder}/manifest.json",
                 {"outcome": outcome, "parts": parts, "unix_seconds": time.time()},
             )
+            run.checkpoints.clear()
             seconds = time.monotonic() - started
             say(f"{name}: done in {seconds:.1f} s")
             return StepOutcome(
@@ -236,7 +243,6 @@ def step(
                 reused=False,
                 reasons=reasons,
                 seconds=seconds,
-                tracked_run_id=run.tracked_run_id,
             )
 
         run_step.__name__ = name

@@ -1,4 +1,4 @@
-"""NLTK's home: sentence boundaries learned from the books themselves, and word tokens with spans.
+"""NLTK's home: sentence boundaries learned from the books themselves; tokens with their places.
 
 Punkt: T. Kiss and J. Strunk, Unsupervised Multilingual Sentence Boundary Detection,
 Computational Linguistics 32(4), 2006. Neither Punkt's trainer nor the word tokenizer needs a
@@ -16,7 +16,10 @@ from nltk.tokenize import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTrainer
 from nltk.tokenize.treebank import TreebankWordDetokenizer
 
+from models.vocabulary import Unit
+
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+CHARACTERS = re.compile(r"\S|(?<=\S)\s+(?=\S)")
 QUOTATION_MARKS = ("``", "''")  # what NLTK makes of a straight double quotation mark
 
 
@@ -90,6 +93,24 @@ class SentenceSplitter:
             start = next_start
 
 
+def tokens_of(sentence: str, unit: Unit) -> tuple[list[str], list[int]]:
+    """A sentence's tokens, and where in it each of them begins.
+
+    A character token is a code point. A stretch of white space is one token, a space; white space
+    at the sentence's edges is none, since `_end_` stands for the gap between two sentences.
+    """
+    if unit == "word":
+        spans = word_spans(sentence)
+        return [sentence[start:end] for start, end in spans], [start for start, _ in spans]
+    starts = [match.start() for match in CHARACTERS.finditer(sentence)]
+    return list(" ".join(sentence.split())), starts
+
+
+def words_of(tokens: Sequence[str], unit: Unit) -> Sequence[str]:
+    """The words of a sentence that was cut into tokens of either unit."""
+    return tokens if unit == "word" else tokens_of(as_written(tokens, unit), "word")[0]
+
+
 def word_spans(sentence: str) -> list[tuple[int, int]]:
     """Spans of a sentence's tokens, as NLTKWordTokenizer cuts it.
 
@@ -122,6 +143,12 @@ def _aligned(sentence: str, tokens: list[str]) -> list[tuple[int, int]]:
     return spans
 
 
-def as_written(tokens: Sequence[str]) -> str:
-    """Tokens joined as a person would write them: blanks only where they belong."""
+def as_written(tokens: Sequence[str], unit: Unit = "word") -> str:
+    """Tokens joined as a person would write them: blanks only where they belong.
+
+    Characters carry their blanks with them: they give back what they were cut from, white space
+    collapsed.
+    """
+    if unit == "character":
+        return "".join(tokens)
     return str(TreebankWordDetokenizer().detokenize(list(tokens)))

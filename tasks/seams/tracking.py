@@ -33,8 +33,8 @@ class TrackedRun(Protocol):
         """Figures at a step; what is not a finite number is left out."""
         ...
 
-    def log_metric_rows(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        """Figures of many steps at once."""
+    def log_new_rows(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Figures of many steps at once; what the run has already is not logged twice."""
         ...
 
     def log_params(self, params: Mapping[str, Any]) -> None:
@@ -65,12 +65,16 @@ class Tracker(Protocol):
         """A new run of the pipeline."""
         ...
 
-    def start_child(self, parent_run_id: str | None, name: str) -> TrackedRun:
-        """A new run under another."""
+    def child(self, parent_run_id: str | None, name: str) -> TrackedRun:
+        """The run of this name under another: a new one, unless a killed run has made it."""
         ...
 
-    def resume(self, run_id: str | None) -> TrackedRun:
-        """A run that was started before."""
+    def run(self, run_id: str | None) -> TrackedRun:
+        """A run that is open."""
+        ...
+
+    def reopen(self, run_id: str | None) -> TrackedRun | None:
+        """A run that was killed, open again; none if the store knows it no longer."""
         ...
 
     def log_model(
@@ -94,8 +98,9 @@ def training_metrics(row: Mapping[str, Any]) -> dict[str, float]:
     loss = row["loss_nats_per_token"]
     prefix = row["split"]
     metrics = {f"{prefix}_loss_nats_per_token": loss, f"{prefix}_perplexity": math.exp(loss)}
+    metrics[f"{prefix}_bits_per_character"] = row["bits_per_character"]
     if prefix == "train":
-        for name in ("learning_rate", "gradient_norm", "tokens_per_second"):
+        for name in ("learning_rate", "gradient_norm", "tokens_per_second", "share_of_peak"):
             metrics[name] = row[name]
     return metrics
 
@@ -130,11 +135,26 @@ class _MlflowRun:
     def __init__(self, client: Any, run_id: str) -> None:
         self._client = client
         self.run_id: str | None = run_id
+        self._steps_of: dict[str, set[int]] = {}
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        self.log_metric_rows([(step, metrics)])
+        self._log([(step, metrics)])
 
-    def log_metric_rows(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    def log_new_rows(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        names = {name for _, values in rows for name in values}
+        for name in names - self._steps_of.keys():
+            history = self._client.get_metric_history(self.run_id, name)
+            self._steps_of[name] = {metric.step for metric in history}
+        new = [
+            (step, {k: v for k, v in values.items() if step not in self._steps_of[k]})
+            for step, values in rows
+        ]
+        self._log(new)
+        for step, values in new:
+            for name in values:
+                self._steps_of[name].add(step)
+
+    def _log(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -193,13 +213,28 @@ class _MlflowTracker:
         run = self._client.create_run(self._experiment(), run_name=name)
         return _MlflowRun(self._client, run.info.run_id)
 
-    def start_child(self, parent_run_id: str | None, name: str) -> TrackedRun:
+    def child(self, parent_run_id: str | None, name: str) -> TrackedRun:
         tags = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
+        if parent_run_id:
+            siblings = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
+            named = f"{siblings} and attributes.run_name = '{name}'"
+            for run in self._client.search_runs([self._experiment()], named):
+                return _MlflowRun(self._client, run.info.run_id)
         run = self._client.create_run(self._experiment(), run_name=name, tags=tags)
         return _MlflowRun(self._client, run.info.run_id)
 
-    def resume(self, run_id: str | None) -> TrackedRun:
+    def run(self, run_id: str | None) -> TrackedRun:
         assert run_id is not None
+        return _MlflowRun(self._client, run_id)
+
+    def reopen(self, run_id: str | None) -> TrackedRun | None:
+        from mlflow.exceptions import MlflowException
+
+        assert run_id is not None
+        try:
+            self._client.update_run(run_id, status="RUNNING")
+        except MlflowException:
+            return None
         return _MlflowRun(self._client, run_id)
 
     def log_model(
@@ -294,7 +329,7 @@ class _NoRun:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None: ...
 
-    def log_metric_rows(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None: ...
+    def log_new_rows(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None: ...
 
     def log_params(self, params: Mapping[str, Any]) -> None: ...
 
@@ -311,10 +346,13 @@ class _NoTracker:
     def start_run(self, name: str) -> TrackedRun:
         return _NoRun()
 
-    def start_child(self, parent_run_id: str | None, name: str) -> TrackedRun:
+    def child(self, parent_run_id: str | None, name: str) -> TrackedRun:
         return _NoRun()
 
-    def resume(self, run_id: str | None) -> TrackedRun:
+    def run(self, run_id: str | None) -> TrackedRun:
+        return _NoRun()
+
+    def reopen(self, run_id: str | None) -> TrackedRun | None:
         return _NoRun()
 
     def log_model(

@@ -95,13 +95,14 @@ TOKEN_ID_OF = {
 }
 
 
-def encode(text: str) -> list[list[list[int]]]:
+def encode(text: str, unit: str = "word") -> list[list[list[int]]]:
     return encode_bag_sets(
         parse_bag_sets(text, "bags.txt"),
-        TOKEN_ID_OF,
+        TOKEN_ID_OF if unit == "word" else {" ": 4, "a": 5, "b": 6},
         normalise=str.lower,
         source="bags.txt",
         model_name="bookloom@champion",
+        unit=unit,
     )
 
 
@@ -116,6 +117,22 @@ def test_an_unknown_word_is_named_with_its_place_and_its_nearest() -> None:
         "bags.txt, line 3, bag 2: 'Zounds!' is not in the vocabulary of model bookloom@champion; "
         "nearest: 'zounds', 'wounds', 'sounds'."
     )
+
+
+def test_bags_of_characters() -> None:
+    assert encode('{"bags": [["A", "b"], [" "]]}\nb | a', "character") == [
+        [[5, 6], [4]],
+        [[6], [5]],
+    ]
+    with pytest.raises(UserMistake) as caught:
+        encode("a | ab", "character")
+    assert caught.value.message == (
+        "bags.txt, line 1, bag 2: 'ab' is not one character, and model bookloom@champion knows "
+        "characters."
+    )
+    with pytest.raises(UserMistake, match=r"'c' is not in the vocabulary") as caught:
+        encode("a | c", "character")
+    assert "Put a character that the model knows" in caught.value.remedy
 
 
 def test_a_word_like_no_other_has_no_nearest_and_is_shown_short() -> None:

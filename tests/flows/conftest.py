@@ -36,7 +36,7 @@ def tiny_settings(shelf: Path, store: Path) -> dict[str, Any]:
             "window_length": 16,
             "learning_rate": 0.01,
             "number_type": "fp32",
-            "dropout_probability": 0.1,
+            "dropout": {"inputs": 0.1, "output": 0.1},
             "log_every_steps": 10,
         },
         "choose_opening": {"num_sentences": 10, "beam_width": 8},

@@ -46,6 +46,7 @@ def test_unknown_command_option_and_deployment() -> None:
         "--frobnicate"
         in mistake(bookloom("score", "--text", "x", "--frobnicate", "--json"))["message"]
     )
+    assert "syllable" in mistake(bookloom("run", "--unit", "syllable", "--json"))["message"]
     error = mistake(bookloom("run", "--deployment", "quik", "--json"))
     assert "'quik'" in error["message"]
     assert "quick" in error["remedy"]

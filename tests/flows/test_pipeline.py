@@ -24,12 +24,14 @@ from tasks.score import score
 from tasks.seams.tracking import read_bundle
 
 STEPS = {
-    "read", "tokenise", "count", "encode", "train", "choose_opening", "evaluate", "pick",
+    "read", "tokenise", "count", "encode", "embed", "train", "choose_opening", "evaluate", "pick",
     "recover", "weigh", "cluster", "measure",
 }  # fmt: skip
 METRICS = {
     "validation_perplexity", "test_perplexity", "bag_words_recovered", "bag_sentences_recovered",
-    "cluster_accuracy", "cluster_nmi", "cluster_ari", "training_tokens_per_second",
+    "test_bits_per_character", "cluster_accuracy", "cluster_nmi", "cluster_ari",
+    "training_tokens_per_second",
+    "training_share_of_peak", "ngram_test_perplexity", "mixture_test_perplexity",
 }  # fmt: skip
 
 
@@ -42,7 +44,7 @@ def test_summary_has_the_promised_keys(miniature_run: Any) -> None:
     summary = miniature_run.summary
     assert {
         "mlflow_run_id", "seconds", "recomputed", "reused", "tables", "num_refusals", "metrics",
-        "model", "vocabulary_size", "unknown_share",
+        "model", "unit", "vocabulary_size", "unknown_share",
     } <= set(summary)  # fmt: skip
     assert set(summary["metrics"]) == METRICS
     assert set(summary["recomputed"]) == STEPS

@@ -38,12 +38,12 @@ def letters(token_ids: "torch.Tensor | TokenIds") -> str:
 
 
 def window_of(*rows: str) -> Window:
-    [window] = windows([ids(row) for row in rows], window_length=100)
+    [window] = windows([ids(row) for row in rows], 100)
     return window
 
 
 def test_the_lanes_of_the_picture() -> None:
-    assert [letters(lane) for lane in cut_lanes(ids(PICTURE), 3)] == [
+    assert [letters(lane[:]) for lane in cut_lanes(ids(PICTURE), 3)] == [
         "SabcdeS",
         "Sfghijk",
         "klmnop",
@@ -51,7 +51,7 @@ def test_the_lanes_of_the_picture() -> None:
 
 
 def test_the_windows_of_the_picture() -> None:
-    first, second = windows(cut_lanes(ids(PICTURE), 3), window_length=4)
+    first, second = windows(cut_lanes(ids(PICTURE), 3), 4)
     assert [letters(row) for row in first.inputs_BT] == ["Sabc", "Sfgh", "klmn"]
     assert [letters(row) for row in first.targets_BT] == ["abcd", "fghi", "lmno"]
     assert bool(first.counted_BT.all())
@@ -62,7 +62,7 @@ def test_the_windows_of_the_picture() -> None:
 
 def test_every_end_and_unknown_word_counts_but_no_start_and_no_padding() -> None:
     stream = np.array([START, 4, UNKNOWN, END, 5, END, START, 6, END], dtype=np.int32)
-    [window] = windows([stream, stream[:4]], window_length=8)
+    [window] = windows([stream, stream[:4]], 8)
     # targets: 4 _unknown_ _end_ 5 _end_ _start_ 6 _end_, and 4 _unknown_ _end_ with a padded tail
     assert window.counted_BT.tolist() == [
         [True, True, True, True, True, False, True, True],

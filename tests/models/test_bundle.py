@@ -104,10 +104,11 @@ def with_vocabulary(**changes: Any) -> Callable[[Bundle], Bundle]:
         with_vocabulary(tokens=(*SPECIAL_TOKENS, *WORDS[1:], WORDS[0])),
         with_vocabulary(counts=(0, 2, 9, 4, 8, 7, 5, 5, 2, 1, 2)),
         with_vocabulary(lower_case=False),
+        with_vocabulary(unit="character"),
         lambda bundle: replace(bundle, opening="_start_"),
         lambda bundle: replace(bundle, language={"en": {**LANGUAGE["en"], "ratio": 0.2}}),
     ],
-    ids=["weight", "token", "order of tokens", "count", "case", "opening", "language"],
+    ids=["weight", "token", "order of tokens", "count", "case", "unit", "opening", "language"],
 )
 def test_the_digest_changes_with_everything_that_a_bundle_holds(
     change: Callable[[Bundle], Bundle],
@@ -251,6 +252,7 @@ def test_rewriting_without_changes_is_harmless() -> None:
         rewritten(tokens=[*SPECIAL_TOKENS, "the"]),
         rewritten(counts=[1, 2, 3]),
         rewritten(tokens=None),
+        rewritten(unit="syllable"),
         rewritten(opening="_nowhere_"),
         rewritten(opening=None),
         *(

@@ -12,10 +12,11 @@ from torch.testing import assert_close
 from models.batching import END, NOTHING, START, UNKNOWN, TokenIds, Window, cut_lanes, windows
 from models.language_model import (
     Architecture,
+    Dropout,
     LanguageModel,
+    Masks,
     State,
     detach,
-    reset,
     usable_cutoffs,
 )
 
@@ -24,14 +25,12 @@ NUM_LANES = 3
 FIRST_WORD = UNKNOWN + 1
 
 
-def tiny_model(num_layers: int = NUM_LAYERS, dropout_probability: float = 0.0) -> LanguageModel:
+def tiny_model(num_layers: int = NUM_LAYERS) -> LanguageModel:
     """A model in evaluation whose weights are large enough for the state to matter."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
         model = LanguageModel(
-            Architecture(
-                NUM_TYPES, EMBEDDING_WIDTH, HIDDEN_WIDTH, num_layers, (7, 12), dropout_probability
-            )
+            Architecture(NUM_TYPES, EMBEDDING_WIDTH, HIDDEN_WIDTH, num_layers, (7, 12))
         )
         with torch.no_grad():
             model.embedding.weight.normal_()
@@ -122,18 +121,19 @@ def test_a_model_holds_no_state() -> None:
 def test_reset_is_by_row_and_leaves_its_input_as_it_was() -> None:
     state = random_state()
     kept = tuple(part.clone() for part in state)
-    after = reset(state, torch.tensor([False, True, False]))
+    after = tiny_model().reset(state, torch.tensor([False, True, False]))
     for old, before, new in zip(state, kept, after, strict=True):
         assert torch.equal(old, before)
         assert torch.equal(new[:, [0, 2]], before[:, [0, 2]])
         assert not bool(new[:, 1].any())
-    for old, new in zip(kept, reset(state, torch.zeros(NUM_LANES, dtype=torch.bool)), strict=True):
+    none_B = torch.zeros(NUM_LANES, dtype=torch.bool)
+    for old, new in zip(kept, tiny_model().reset(state, none_B), strict=True):
         assert torch.equal(old, new)
 
 
 def test_a_reset_clears_even_what_is_no_number() -> None:
     state = tuple(torch.full_like(part, math.nan) for part in random_state())
-    for part in reset(state, torch.tensor([True, False, True])):
+    for part in tiny_model().reset(state, torch.tensor([True, False, True])):
         assert not bool(part[:, [0, 2]].any())
         assert bool(part[:, 1].isnan().all())
 
@@ -314,20 +314,100 @@ def test_steps_sum_to_the_loss_of_the_sentence() -> None:
     assert nats_1T.sum().item() == pytest.approx(-total, rel=1e-5)
 
 
-def test_dropout_is_one_mask_for_all_columns_and_none_in_evaluation() -> None:
-    p, num_rows, width = 0.25, 400, 50
-    model = tiny_model(dropout_probability=p)
-    ones_BTX = torch.ones(num_rows, 3, width)
-    assert torch.equal(model._dropped(ones_BTX), ones_BTX)
-    model.train()
+EVERYTHING_DROPPED = Dropout(inputs=0.25, layers=0.25, output=0.25, types=0.25, recurrent=0.25)
+
+
+def test_masks_drop_the_share_they_should_and_scale_what_is_kept() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(8)
-        dropped_BTX = model._dropped(ones_BTX)
-    assert torch.equal(dropped_BTX, dropped_BTX[:, :1].expand(-1, 3, -1))
-    # What is kept is scaled so that the mean stays.
-    assert_close(dropped_BTX.unique(), torch.tensor([0.0, 1.0 / (1.0 - p)]))
-    # 20,000 draws: five standard deviations of their mean are 0.0153. The seed is fixed.
-    assert float((dropped_BTX[:, 0] == 0.0).float().mean()) == pytest.approx(p, abs=0.0153)
+        masks = tiny_model().draw_masks(2000, EVERYTHING_DROPPED)
+    assert masks.inputs_B1E is not None and masks.output_B1H is not None
+    assert masks.inputs_B1E.shape == (2000, 1, EMBEDDING_WIDTH)
+    assert masks.output_B1H.shape == (2000, 1, HIDDEN_WIDTH)
+    for mask in (masks.inputs_B1E, masks.output_B1H, *masks.layers_B1H):
+        assert mask is not None
+        assert_close(mask.unique(), torch.tensor([0.0, 4.0 / 3.0]))
+        # At least 12,000 draws: five standard deviations of their mean are 0.02.
+        assert float((mask == 0.0).float().mean()) == pytest.approx(0.25, abs=0.02)
+    assert [mask.shape for mask in masks.recurrent_GH if mask is not None] == [(44, 11), (44, 11)]
+    assert masks.types_V is not None and masks.types_V.shape == (NUM_TYPES,)
+    assert tiny_model().draw_masks(5, Dropout()) == Masks()
+
+
+@pytest.mark.parametrize("kind", ["inputs_B1E", "types_V", "output_B1H"])
+def test_a_mask_of_zeros_silences_what_it_masks(kind: str) -> None:
+    """Without inputs every token reads alike; without output every prediction is alike."""
+    model = tiny_model()
+    [window] = windows([books(6), books(6)[::-1].copy()], 100)
+    shape = {"inputs_B1E": (2, 1, 6), "types_V": (NUM_TYPES,), "output_B1H": (2, 1, 11)}[kind]
+    masks = Masks(**{kind: torch.zeros(shape)})
+    hidden_BTH, _ = model.read_window(window, model.initial_state(2), masks, resets=False)
+    if kind == "output_B1H":
+        targets_BT = torch.full_like(window.targets_BT, 5)
+        same = Window(window.inputs_BT, targets_BT, torch.ones(targets_BT.shape))
+        assert len(model.nats_of(hidden_BTH, same, masks).unique()) == 1
+    else:
+        assert_close(hidden_BTH[0], hidden_BTH[1])
+
+
+def test_masks_of_ones_change_nothing_layer_by_layer() -> None:
+    model = tiny_model()
+    ones = Masks(
+        layers_B1H=(torch.ones(NUM_LANES, 1, HIDDEN_WIDTH),),
+        recurrent_GH=(torch.ones(44, 11), torch.ones(44, 11)),
+    )
+    token_ids_BT, state = words(NUM_LANES, 7), random_state()
+    plain, plain_after = model(token_ids_BT, state)
+    masked, masked_after = model(token_ids_BT, state, ones)
+    assert_close(masked, plain)
+    for one, other in zip(masked_after, plain_after, strict=True):
+        assert_close(one, other)
+
+
+def test_dropped_recurrent_weights_are_those_of_a_model_without_them() -> None:
+    model = tiny_model(num_layers=1)
+    mask = (torch.arange(44 * 11) % 3 > 0).float().view(44, 11)
+    token_ids_BT, state = words(NUM_LANES, 7), random_state(num_layers=1)
+    masked, _ = model(token_ids_BT, state, Masks(recurrent_GH=(mask,)))
+    with torch.no_grad():
+        model.lstm.weight_hh_l0.mul_(mask)
+    expected, _ = model(token_ids_BT, state)
+    assert_close(masked, expected)
+
+
+def test_a_learned_initial_state_opens_books_and_learns() -> None:
+    model = LanguageModel(Architecture(NUM_TYPES, 6, 11, 2, (7, 12), initial_state="learned"))
+    with torch.no_grad():
+        model.learned_state.normal_()
+    hidden, cell = model.initial_state(4)
+    assert torch.equal(hidden[:, 2], model.learned_state[0, :, 0])
+    assert torch.equal(cell[:, 3], model.learned_state[1, :, 0])
+    fresh_B = torch.tensor([True, False, True])
+    reset_hidden, _ = model.reset(random_state(), fresh_B)
+    assert torch.equal(reset_hidden[:, 0], hidden[:, 0])
+    assert torch.equal(reset_hidden[:, 1], random_state()[0][:, 1])
+    [window] = windows([books(6)], 100)
+    nats_BT, _ = model.nats(window, random_state(1))
+    nats_BT.sum().backward()
+    assert model.learned_state.grad is not None and bool(model.learned_state.grad.any())
+
+
+def test_one_hot_inputs_are_rows_of_the_input_matrix() -> None:
+    """The same weights in an LSTM that is fed unit vectors give the same output."""
+    architecture = Architecture(NUM_TYPES, 44, 11, 1, (7, 12), inputs="one_hot")
+    model = LanguageModel(architecture)
+    plain = torch.nn.LSTM(NUM_TYPES, 11, batch_first=True)
+    with torch.no_grad():
+        plain.weight_ih_l0.copy_(model.embedding.weight.T)
+        for name in ("weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+            getattr(plain, name).copy_(getattr(model.lstm, name))
+    token_ids_BT, state = words(NUM_LANES, 7), random_state(num_layers=1)
+    expected, _ = plain(torch.nn.functional.one_hot(token_ids_BT, NUM_TYPES).float(), state)
+    hidden_BTH, _ = model(token_ids_BT, state)
+    assert_close(hidden_BTH, expected)
+    assert not model.lstm.weight_ih_l0.requires_grad
+    with pytest.raises(ValueError, match="need an embedding width of 44"):
+        LanguageModel(Architecture(NUM_TYPES, 43, 11, inputs="one_hot"))
 
 
 def test_the_forget_gates_open_at_first() -> None:
@@ -339,14 +419,16 @@ def test_the_forget_gates_open_at_first() -> None:
 
 
 def test_an_architecture_is_made_again_from_plain_values() -> None:
-    architecture = Architecture(17, 6, 11, 2, (7, 12), 0.25)
+    architecture = Architecture(17, 6, 11, 2, (7, 12), tied=True)
     assert architecture.as_json() == {
         "num_types": 17,
         "embedding_width": 6,
         "hidden_width": 11,
         "num_layers": 2,
         "cutoffs": (7, 12),
-        "dropout_probability": 0.25,
+        "tied": True,
+        "initial_state": "zeros",
+        "inputs": "vectors",
     }
     assert Architecture(**architecture.as_json()) == architecture
 

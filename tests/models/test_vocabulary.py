@@ -75,6 +75,11 @@ def test_a_text_without_words_is_refused(counts: dict[str, int]) -> None:
         vocabulary_of(counts)
 
 
+def test_a_unit_that_there_is_not() -> None:
+    with pytest.raises(ValueError, match="the unit 'syllable' is none of word, character"):
+        Vocabulary(SPECIAL_TOKENS, (0,) * 4, True, "syllable")  # type: ignore[arg-type]
+
+
 def test_encoding_by_hand() -> None:
     tokens = ["Thou", "art", "the", "Zounds", "once", "!", "."]
     assert vocabulary_of(lower_case=True).encode(tokens) == [6, 7, 4, 8, UNKNOWN, UNKNOWN, 5]
@@ -126,9 +131,12 @@ def test_a_vocabulary_comes_back_from_its_table() -> None:
         "token": list(vocabulary.tokens),
         "count": list(vocabulary.counts),
         "lower_case": [False] * len(vocabulary),
+        "unit": ["word"] * len(vocabulary),
     }
     again = Vocabulary.from_columns(columns)
     assert again == vocabulary
+    columns["unit"] = ["character"] * len(vocabulary)
+    assert Vocabulary.from_columns(columns).unit == "character"
     assert again.encode(["thou"]) == [6]
 
 

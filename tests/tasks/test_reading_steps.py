@@ -11,13 +11,13 @@ import pytest
 from data.errors import UserMistake
 from data.store import Store
 from models.batching import END, START, UNKNOWN
-from models.vocabulary import Vocabulary
+from models.vocabulary import UNITS, Unit, Vocabulary
 from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode, token_id_columns
 from tasks.read import ReadSettings, read
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome
-from tasks.seams.tokeniser import PunktModel, SentenceSplitter
+from tasks.seams.tokeniser import PunktModel, SentenceSplitter, as_written
 from tasks.tokenise import TokeniseSettings, sentence_columns, tokenise
 
 
@@ -33,12 +33,12 @@ def context(folder: Path) -> RunContext:
 
 
 def made(
-    store: Path, books: list[str], minimum_count: int = 2
+    store: Path, books: list[str], minimum_count: int = 2, unit: Unit = "word"
 ) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """(rows, digests) of every table that the four steps make of these books."""
     run = context(store)
     outcomes: list[StepOutcome] = [read.fn(run, ReadSettings(books=tuple(books)))]
-    outcomes.append(tokenise.fn(run, TokeniseSettings(), *outcomes))
+    outcomes.append(tokenise.fn(run, TokeniseSettings(unit=unit), *outcomes))
     outcomes.append(count.fn(run, CountSettings(minimum_count=minimum_count), *outcomes))
     outcomes.append(encode.fn(run, EncodeSettings(), *outcomes))
     tables = {name: table for outcome in outcomes for name, table in outcome.tables.items()}
@@ -146,13 +146,15 @@ def test_sentences_of_a_book_by_hand() -> None:
     def advance(amount: int, note: str = "") -> None:
         advanced.append(amount)
 
-    columns = sentence_columns("b", text, [(0, 0, 28), (1, 30, 44)], splitter, advance)
+    columns = sentence_columns("b", text, [(0, 0, 28), (1, 30, 44)], splitter, "word", advance)
     assert columns == {
         "book_id": ["b"] * 5,
         "section_index": [0, 0, 0, 1, 1],
         "sentence_index": [0, 1, 2, 3, 4],
         "char_start": [0, 11, 18, 30, 41],
         "char_end": [9, 17, 28, 39, 44],
+        "num_characters": [9, 6, 10, 9, 3],
+        "unit": ["word"] * 5,
         "tokens": [
             ["CHAPTER", "1"],
             ["I", "see", "."],
@@ -165,13 +167,67 @@ def test_sentences_of_a_book_by_hand() -> None:
     assert advanced == [28, 14]
 
 
+def test_characters_of_a_book_by_hand() -> None:
+    """White space is one space within a sentence and nothing around it."""
+    text = "I  see\n you.  Ah!\n\n\tOh"
+    splitter = SentenceSplitter(PunktModel((), (), (), ()))
+    columns = sentence_columns("b", text, [(0, 0, 23)], splitter, "character", lambda *_: None)
+    assert columns == {
+        "book_id": ["b"] * 3,
+        "section_index": [0] * 3,
+        "sentence_index": [0, 1, 2],
+        "char_start": [0, 14, 19],
+        "char_end": [12, 17, 22],
+        "num_characters": [10, 3, 2],
+        "unit": ["character"] * 3,
+        "tokens": [list("I see you."), list("Ah!"), list("Oh")],
+        "token_starts": [[0, 1, 3, 4, 5, 6, 8, 9, 10, 11], [14, 15, 16], [20, 21]],
+    }
+
+
+def test_characters_give_the_text_back(miniature_shelf: Path, tmp_path: Path) -> None:
+    """`_end_` stands for the white space between two sentences."""
+    rows, _ = made(tmp_path, [str(miniature_shelf)], minimum_count=1, unit="character")
+    text_of = {row["book_id"]: row["text"] for row in rows["books"]}
+    for row in rows["sentences"]:
+        text = text_of[row["book_id"]]
+        own = " ".join(text[row["char_start"] : row["char_end"]].split())
+        assert as_written(row["tokens"], "character") == own
+        assert row["num_characters"] == len(row["tokens"])
+        assert [text[start] for start in row["token_starts"]] == row["tokens"]
+    token_of = [row["token"] for row in rows["vocabulary"]]
+    for section, row in zip(rows["sections"], rows["token_ids"], strict=True):
+        text = text_of[row["book_id"]][section["char_start"] : section["char_end"]]
+        ids = [token_id for token_id in row["token_ids"] if token_id != START]
+        written = [" " if i == END else token_of[i] for i in ids]
+        own = " ".join(text.lower().split()) + " "
+        assert written == [char if char in token_of else "_unknown_" for char in own]
+        assert row["num_characters"] == len(ids)
+
+
+def test_words_stand_for_as_many_characters_as_characters_do(
+    miniature_shelf: Path, tmp_path: Path
+) -> None:
+    counts = [
+        [
+            (row["book_id"], row["section_index"], row["num_characters"])
+            for row in made(tmp_path / unit, [str(miniature_shelf)], unit=unit)[0]["token_ids"]
+        ]
+        for unit in UNITS
+    ]
+    assert counts[0] == counts[1]
+
+
 def test_token_ids_of_a_book_by_hand() -> None:
     words = Vocabulary(("_nothing_", "_start_", "_end_", "_unknown_", "a", "b"), (0,) * 6, True)
     sentences = [(0, ["A", "b"]), (0, ["c"]), (1, ["b"]), (2, ["a", "a"]), (4, []), (5, ["b"])]
     splits = ["train", "train", "validation", "validation", "test", "test"]
     columns = token_id_columns(
         "book",
-        iter([{"section_index": index, "tokens": tokens} for index, tokens in sentences]),
+        iter(
+            {"section_index": index, "tokens": tokens, "num_characters": len(" ".join(tokens))}
+            for index, tokens in sentences
+        ),
         {("book", index): split for index, split in enumerate(splits)},
         words,
     )
@@ -180,6 +236,7 @@ def test_token_ids_of_a_book_by_hand() -> None:
         "section_index": [0, 1, 2, 4, 5],
         "split": ["train", "train", "validation", "test", "test"],
         "token_ids": [[1, 4, 5, 2, 3, 2], [5, 2], [1, 4, 4, 2], [1, 2], [5, 2]],
+        "num_characters": [6, 2, 4, 1, 2],
     }
 
 
@@ -209,6 +266,41 @@ def test_a_vocabulary_by_hand(tmp_path: Path) -> None:
         "2": [1, 3, 3, 3, 7, 2, 5, 7, 2],
         "3": [1, 4, 7, 2],
     }
+
+
+def test_a_vocabulary_of_characters_by_hand(tmp_path: Path) -> None:
+    texts = ["Sun moon\nsun. Star!", "Sun and moon. <unk> Moon!", "Sea,  sea. Sun.", "Moon."]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text)
+    rows, _ = made(tmp_path / "store", [str(tmp_path)], unit="character")
+    splits = {row["title"]: row["split"] for row in rows["books"]}
+    assert [title for title in "0123" if splits[title] == "train"] == ["0", "1"]
+    assert [(row["token"], row["count"], row["num_books"]) for row in rows["vocabulary"]] == [
+        ("_nothing_", 0, 0),
+        ("_start_", 2, 2),
+        ("_end_", 4, 2),
+        ("_unknown_", 6, 2),  # d, t, r, k, <, >
+        ("n", 8, 2),
+        ("o", 6, 2),
+        (" ", 5, 2),
+        ("s", 4, 2),
+        ("u", 4, 2),
+        ("m", 3, 2),
+        ("!", 2, 2),
+        (".", 2, 2),
+        ("a", 2, 2),
+    ]
+    assert {row["unit"] for row in rows["vocabulary"]} == {"character"}
+    ids = {row["book_id"][0]: row["token_ids"] for row in rows["token_ids"]}
+    sun, moon = [7, 8, 4], [9, 5, 5, 4]
+    assert ids == {
+        "0": [1, *sun, 6, *moon, 6, *sun, 11, 2, 7, 3, 12, 3, 10, 2],
+        "1": [1, *sun, 6, 12, 4, 3, 6, *moon, 11, 2, 3, 8, 4, 3, 3, 6, *moon, 10, 2],
+        "2": [1, 7, 3, 12, 3, 6, 7, 3, 12, 11, 2, *sun, 11, 2],
+        "3": [1, *moon, 11, 2],
+    }
+    numbers = {row["book_id"][0]: row["num_characters"] for row in rows["token_ids"]}
+    assert numbers == {"0": 20, "1": 26, "2": 15, "3": 6}
 
 
 def test_settings_of_the_vocabulary(miniature_shelf: Path, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from tasks.seams.tokeniser import (
     SentenceSplitter,
     as_written,
     learn_punkt,
+    tokens_of,
     word_spans,
+    words_of,
 )
 
 SAMPLE = (
@@ -143,6 +145,29 @@ def test_where_nltk_cannot_place_its_tokens_their_boundaries_stand(sentence: str
     with patch.object(tokeniser, "_words", Failing):
         spans = word_spans(sentence)
     assert spans == list(NLTKWordTokenizer().span_tokenize(sentence))
+
+
+@given(st.one_of(WILD, st.text(max_size=20)))
+@example(" a \x1c\u2028 b\n")
+@settings(max_examples=300, deadline=None)
+def test_characters_are_the_sentences_own_and_give_it_back(sentence: str) -> None:
+    tokens, starts = tokens_of(sentence, "character")
+    assert as_written(tokens, "character") == " ".join(sentence.split())
+    assert starts == sorted(set(starts))
+    for token, start in zip(tokens, starts, strict=True):
+        assert token == (" " if sentence[start].isspace() else sentence[start])
+        assert token != " " or not sentence[start - 1].isspace()
+
+
+@given(WILD)
+@settings(max_examples=200, deadline=None)
+def test_words_can_be_had_of_either_unit(text: str) -> None:
+    sentence = " ".join(text.split())
+    words, starts = tokens_of(sentence, "word")
+    assert words == [sentence[first:last] for first, last in word_spans(sentence)]
+    assert all(sentence.startswith(w, start) for w, start in zip(words, starts, strict=True))
+    assert words_of(words, "word") == words
+    assert words_of(tokens_of(text, "character")[0], "character") == words
 
 
 def test_a_model_splits_the_same_after_its_journey() -> None:

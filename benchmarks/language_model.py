@@ -1,0 +1,246 @@
+"""Train bookloom's language model on three text files and measure it.
+
+    python benchmarks/language_model.py --train F --valid F --test F --minutes 4 --json
+
+Files hold white-space separated tokens, one sentence a line; every line end is a token too. Words
+that stand once in the training file, and `<unk>`, are `_unknown_`. Each file counts as one book.
+With --characters the files are raw text and every character is a token.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from models.batching import END, START, TokenIds, cut_lanes
+from models.evaluation import Loss, evaluate, target_nats, total
+from models.kneser_ney import KneserNey
+from models.language_model import Architecture, Dropout, LanguageModel, usable_cutoffs
+from models.mixture import best_weight, mix_nats
+from models.recipe import Recipe
+from models.speed import (
+    fastest_number_type,
+    matrix_product_speed,
+    operations_per_token,
+    steps_within,
+)
+from models.training import Training
+from models.vocabulary import Vocabulary, build_vocabulary
+from tasks.seams.token_stream import TokenFile
+
+VALIDATION_LANES = 16  # while training; in the end it is one
+ENCODED_AT_ONCE = 1 << 20
+
+
+def main() -> None:
+    """Train, evaluate, print."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    vocabulary = _vocabulary(options.train, options.characters)
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/stream"
+        _encode(options.train, path, vocabulary, options.characters)
+        held_out = {}
+        for name in ("valid", "test"):
+            own = f"{folder}/{name}"
+            _encode(getattr(options, name), own, vocabulary, options.characters)
+            held_out[name] = np.fromfile(own, dtype=np.int32)
+        result = _measured(options, vocabulary, TokenFile(path), held_out)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        for name, value in result.items():
+            print(f"{name:<28} {value}")
+
+
+def _measured(
+    options: argparse.Namespace,
+    vocabulary: Vocabulary,
+    stream: TokenFile,
+    held_out: dict[str, TokenIds],
+) -> dict[str, object]:
+    started = time.monotonic()
+    device = torch.device(options.device)
+    model = LanguageModel(
+        Architecture(
+            num_types=len(vocabulary),
+            embedding_width=options.embedding,
+            hidden_width=options.hidden,
+            num_layers=options.layers,
+            cutoffs=usable_cutoffs(options.cutoffs, len(vocabulary)),
+            tied=options.tied,
+        )
+    ).to(device)
+    model.softmax.start_from(vocabulary.counts)
+    recipe = Recipe(
+        num_lanes=options.lanes,
+        window_length=options.window,
+        num_epochs=options.epochs,
+        learning_rate=options.rate,
+        weight_decay=options.decay,
+        dropout=Dropout(
+            inputs=options.dropout,
+            layers=options.dropout,
+            output=options.dropout,
+            types=options.type_dropout,
+            recurrent=options.recurrent_dropout,
+        ),
+        number_type=options.number_type or fastest_number_type(device.type),
+        validate_every_steps=options.validate_every,
+        moving_lanes=True,
+    )
+    validation = cut_lanes(held_out["valid"], VALIDATION_LANES)
+    if options.minutes:
+        num_steps = steps_within(60.0 * options.minutes, model, stream, validation, recipe)
+        recipe = replace(recipe, num_steps=num_steps)
+    if options.steps:
+        recipe = replace(recipe, num_steps=options.steps)
+    torch.manual_seed(options.seed)
+    training = Training(model, stream, validation, recipe, seed=options.seed)
+    speeds, reached = [], None
+    with tqdm(total=training.num_steps, unit="steps", file=sys.stderr, disable=None) as bar:
+        for record in training.run():
+            bar.update(record.step - bar.n)
+            bar.set_postfix_str(f"{record.split} perplexity {record.loss.perplexity:.1f}")
+            if record.tokens_per_second:
+                speeds.append(record.tokens_per_second)
+            elif options.verbose:
+                print(
+                    f"step {record.step} of {record.num_steps}, {record.elapsed_seconds:.0f} s: "
+                    f"validation perplexity {record.loss.perplexity:.2f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            wanted = options.until_perplexity or 0.0
+            if record.split == "validation" and record.loss.perplexity <= wanted:
+                reached = time.monotonic() - started
+                break
+    seconds = time.monotonic() - started
+    if reached is not None:
+        return {"seconds_to_perplexity": reached, "tokens_per_second": float(np.median(speeds))}
+    losses = {name: total(evaluate(model, [run])) for name, run in held_out.items()}
+    speed = float(np.median(speeds))
+    peak = matrix_product_speed(device)
+    result: dict[str, object] = {
+        "test_perplexity": losses["test"].perplexity,
+        "validation_perplexity": losses["valid"].perplexity,
+        "tokens_per_second": speed,
+        "seconds": seconds,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "steps": training.num_steps,
+        "vocabulary_size": len(vocabulary),
+        "training_tokens": len(stream),
+        "number_type": recipe.number_type,
+        "share_of_matrix_product_speed": speed
+        * operations_per_token(model, vocabulary.counts)
+        / peak,
+        "matrix_product_gflops": peak / 1e9,
+    }
+    if options.characters:
+        result["test_bits_per_character"] = losses["test"].nats_per_token / np.log(2.0)
+    if options.ngram:
+        result |= _with_ngram(model, vocabulary, stream, held_out)
+    return result
+
+
+def _with_ngram(
+    model: LanguageModel, vocabulary: Vocabulary, stream: TokenFile, held_out: dict[str, TokenIds]
+) -> dict[str, object]:
+
+    ngram = KneserNey.fit([stream[0 : len(stream)]], len(vocabulary), 5)
+    lstm = {name: target_nats(model, [run])[0] for name, run in held_out.items()}
+    other = {name: ngram.nats(run) for name, run in held_out.items()}
+    weight = best_weight(lstm["valid"], other["valid"])
+    mixed = mix_nats(lstm["test"], other["test"], weight)
+    return {
+        "ngram_test_perplexity": Loss(float(other["test"].sum()), len(mixed)).perplexity,
+        "mixture_test_perplexity": Loss(float(mixed.sum()), len(mixed)).perplexity,
+        "mixture_weight_of_lstm": weight,
+    }
+
+
+def _tokens(path: str, characters: bool) -> Iterator[list[str]]:
+    """The tokens of each line; in characters, a line's end is a token of its own: `_end_`."""
+    with open(path, encoding="utf-8", newline="\n") as file:
+        for line in file:
+            yield list(line.rstrip("\n")) if characters else line.split()
+
+
+def _vocabulary(path: str, characters: bool) -> Vocabulary:
+    counts: Counter[str] = Counter()
+    num_lines = 0
+    for tokens in _tokens(path, characters):
+        counts.update(tokens)
+        num_lines += 1
+    return build_vocabulary(
+        counts,
+        num_sentences=num_lines,
+        num_runs=1,
+        minimum_count=2,
+        maximum_types=None,
+        lower_case=False,
+    )
+
+
+def _encode(path: str, target: str, vocabulary: Vocabulary, characters: bool) -> None:
+    """Write a file's token ids, opened by `_start_`, as int32."""
+    with open(target, "wb") as file:
+        waiting = [START]
+        for tokens in _tokens(path, characters):
+            waiting += vocabulary.encode(tokens)
+            waiting.append(END)
+            if len(waiting) > ENCODED_AT_ONCE:
+                file.write(np.array(waiting, dtype=np.int32).tobytes())
+                waiting = []
+        file.write(np.array(waiting, dtype=np.int32).tobytes())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("train", "valid", "test"):
+        parser.add_argument(f"--{name}", required=True, help="a text file")
+    parser.add_argument("--minutes", type=float, help="time for training, validations included")
+    parser.add_argument("--epochs", type=float, default=1.0, help="passes, without --minutes")
+    parser.add_argument("--steps", type=int, help="steps, instead of both")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--number-type", choices=["fp32", "bf16"], help="the faster one by default")
+    parser.add_argument("--characters", action="store_true", help="every character is a token")
+    parser.add_argument("--ngram", action="store_true", help="add Kneser-Ney and the mixture")
+    parser.add_argument("--until-perplexity", type=float, help="stop when validation reaches it")
+    parser.add_argument("--validate-every", type=int, help="steps; an epoch by default")
+    parser.add_argument("--embedding", type=int, default=192)
+    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--cutoffs", type=int, nargs="*", default=[500, 3000])
+    parser.add_argument("--tied", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--lanes", type=int, default=32)
+    parser.add_argument("--window", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=1e-2)
+    parser.add_argument("--decay", type=float, default=0.01)
+    parser.add_argument("--dropout", type=float, default=0.2)
+    parser.add_argument("--type-dropout", type=float, default=0.0)
+    parser.add_argument("--recurrent-dropout", type=float, default=0.0)
+    parser.add_argument("--verbose", action="store_true", help="print each validation")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

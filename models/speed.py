@@ -1,0 +1,111 @@
+"""How fast this machine can go, how much work a token is, and how many steps fit into a time."""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from models.batching import Tokens
+from models.evaluation import evaluate
+from models.language_model import LanguageModel
+from models.recipe import NumberType, Recipe
+from models.training import Training
+
+PRODUCT_WIDTH = 1536
+MEASURED_SHARE = 0.03  # of a time budget is spent on measuring
+FASTER_ENOUGH = 1.2  # bf16 rounds more: it has to be worth it
+SAFETY = 0.97  # of the time is planned for: machines slow down more often than they speed up
+
+
+def matrix_product_speed(device: torch.device, number_type: NumberType = "fp32") -> float:
+    """Operations a second (a multiplication and an addition are two) of a large matrix product.
+
+    The best of several, with as many threads as torch is set to.
+    """
+    kind = torch.bfloat16 if number_type == "bf16" else torch.float32
+    left, right = (
+        torch.rand(PRODUCT_WIDTH, PRODUCT_WIDTH, device=device, dtype=kind) for _ in "ab"
+    )
+    best = float("inf")
+    for _ in range(6):
+        started = time.perf_counter()
+        left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return 2.0 * PRODUCT_WIDTH**3 / best
+
+
+def operations_per_token(model: LanguageModel, counts: Sequence[int]) -> float:
+    """Operations of matrix products for a token in training: forward once, backward twice.
+
+    Element by element work, dropout and the optimiser's pass are left out. A tail of the softmax
+    costs what share of the training tokens (`counts` by id) lies in it.
+    """
+    a, softmax = model.architecture, model.softmax
+    widths = [a.embedding_width] + [a.hidden_width] * (a.num_layers - 1)
+    products = sum(4.0 * a.hidden_width * (width + a.hidden_width) for width in widths)
+    counts_V = np.asarray(counts, dtype=np.float64)
+    scored = a.embedding_width if a.tied else a.hidden_width
+    products += a.hidden_width * a.embedding_width if a.tied else 0.0
+    edges = softmax.edges
+    products += scored * (edges[0] + len(edges) - 1)
+    for index, (low, high) in enumerate(pairwise(edges)):
+        share = counts_V[low:high].sum() / counts_V.sum()
+        width = a.embedding_width if a.tied else softmax.tails[index].in_features
+        products += share * width * (high - low + (0.0 if a.tied else a.hidden_width))
+    return 6.0 * products
+
+
+@cache
+def fastest_number_type(device_type: str) -> NumberType:
+    """bf16 where products are clearly faster in it: processors that have it may still not be."""
+    device = torch.device(device_type)
+    if device_type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return "fp32"
+    speeds = [matrix_product_speed(device, kind) for kind in ("fp32", "bf16")]
+    return "bf16" if speeds[1] > FASTER_ENOUGH * speeds[0] else "fp32"
+
+
+def steps_within(
+    seconds: float,
+    model: LanguageModel,
+    stream: Tokens,
+    validation_lanes: Sequence[Tokens],
+    recipe: Recipe,
+) -> int:
+    """How many steps of the recipe, validations included, fit into a time; measured on a copy.
+
+    The measuring is part of the time. Random state is left as it was.
+    """
+    started = time.monotonic()
+    with torch.random.fork_rng():
+        trial = copy.deepcopy(model)
+        training = Training(
+            trial, stream, [], replace(recipe, num_steps=10**9, log_every_steps=1), seed=0
+        )
+        durations: list[float] = []
+        mark = time.monotonic()
+        for _ in training.run():
+            durations.append(time.monotonic() - mark)
+            enough = time.monotonic() - started > MEASURED_SHARE * seconds
+            if len(durations) >= 3 and (enough or training.step >= _epoch(stream, recipe) - 1):
+                break
+            mark = time.monotonic()
+        a_step = float(np.median(durations))
+        mark = time.monotonic()
+        evaluate(trial, validation_lanes)
+        a_validation = time.monotonic() - mark
+    left = SAFETY * (seconds - (time.monotonic() - started)) - a_validation
+    every = recipe.validate_every_steps or _epoch(stream, recipe)
+    return max(1, int(left / (a_step + a_validation / every)))
+
+
+def _epoch(stream: Tokens, recipe: Recipe) -> int:
+    columns = -(-(len(stream) - 1) // recipe.num_lanes)
+    return max(1, -(-columns // recipe.window_length))

@@ -1,0 +1,71 @@
+"""The training text as one run of token ids in a file, so that it need not fit into memory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow.compute as pc
+
+from data.schemas import TOKEN_IDS
+from models.batching import START, TokenIds
+from tasks.seams.step_cache import StepRun
+
+ITEM_BYTES = 4
+
+
+class TokenFile:
+    """A file of int32 token ids. A slice reads just its part, and maps nothing into memory."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = os.open(path, os.O_RDONLY)
+        self._length = os.fstat(self._file).st_size // ITEM_BYTES
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, part: slice) -> TokenIds:
+        first, last, _ = part.indices(self._length)
+        content = os.pread(self._file, max(0, last - first) * ITEM_BYTES, first * ITEM_BYTES)
+        return np.frombuffer(content, dtype=np.int32)
+
+    def __reduce__(self) -> tuple[type["TokenFile"], tuple[str]]:
+        """Processes that train together open the file anew."""
+        return TokenFile, (self._path,)
+
+    def __del__(self) -> None:
+        os.close(self._file)
+
+
+@contextmanager
+def token_stream(run: StepRun, *, sections_open: bool) -> Iterator[TokenFile]:
+    """The training sections of all books, in the order of the books' ids, as one file.
+
+    Where sections open like books, each begins with a `_start_` of its own.
+    """
+    lengths: dict[str, int] = {}
+    for book_id, section in _training_sections(run, sections_open):
+        lengths[book_id] = lengths.get(book_id, 0) + len(section)
+    offset, next_offset = 0, {}
+    for book_id in sorted(lengths):
+        next_offset[book_id] = offset
+        offset += lengths[book_id] * ITEM_BYTES
+    with TemporaryDirectory() as folder:
+        path = f"{folder}/stream"
+        with open(path, "wb") as file:
+            for book_id, section in _training_sections(run, sections_open):
+                file.seek(next_offset[book_id])
+                next_offset[book_id] += file.write(section.tobytes())
+        yield TokenFile(path)
+
+
+def _training_sections(run: StepRun, sections_open: bool) -> Iterator[tuple[str, TokenIds]]:
+    for rows in run.row_groups(TOKEN_IDS, ["book_id", "split", "token_ids"]):
+        training = rows.filter(pc.equal(rows["split"], "train"))
+        for book_id, token_ids in zip(training["book_id"], training["token_ids"], strict=True):
+            section = token_ids.values.to_numpy(zero_copy_only=False).astype(np.int32)
+            if sections_open and len(section) and section[0] != START:
+                section = np.concatenate([np.array([START], dtype=np.int32), section])
+            yield book_id.as_py(), section

@@ -1,0 +1,82 @@
+"""Figures of a run, from tables that were written by hand."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.schemas import (
+    BAG_RECOVERY,
+    CLUSTER_SCORES,
+    PERPLEXITIES,
+    TRAINING_LOG,
+    VOCABULARY,
+    Table,
+)
+from data.store import Store
+from tasks.measure import MeasureSettings, measure
+from tasks.seams.run_context import RunContext
+from tasks.seams.step_cache import StepOutcome, TableReference
+
+
+def figures(folder: Path, perplexities: list[dict[str, Any]]) -> dict[str, float | None]:
+    """What `measure` makes of these rows; the other tables are empty."""
+    store = Store(str(folder))
+    references = {}
+    for table in (BAG_RECOVERY, CLUSTER_SCORES, TRAINING_LOG, VOCABULARY, PERPLEXITIES):
+        rows = perplexities if table is PERPLEXITIES else []
+        references[table.name] = written(store, table, rows)
+    made = StepOutcome(
+        step="by hand", key="", tables=references, files={}, reused=False, reasons=[], seconds=0.0
+    )
+    run = RunContext(
+        store=str(folder),
+        seed=1,
+        num_threads=1,
+        tracking_uri=None,
+        mlflow_run_id=None,
+        provenance={},
+    )
+    outcome = measure.fn(run, MeasureSettings(), made)
+    metrics = store.read_table(outcome.tables["metrics"].name).to_pylist()
+    return {row["metric"]: row["value"] for row in metrics}
+
+
+def written(store: Store, table: Table, rows: list[dict[str, Any]]) -> TableReference:
+    with store.table_writer(table.name, table, {}) as writer:
+        writer.write({name: [row[name] for row in rows] for name in table.schema.names})
+    return TableReference(name=table.name, digest=writer.digest, num_rows=len(rows))
+
+
+def held_out(split: str, nats: float, num_tokens: int, num_characters: int) -> dict[str, Any]:
+    return {
+        "book_id": f"{split} {num_tokens}",
+        "split": split,
+        "nats": nats,
+        "num_tokens": num_tokens,
+        "num_unknown": 1,
+        "num_characters": num_characters,
+    }
+
+
+@pytest.mark.parametrize(("num_tokens", "perplexity"), [((5, 7), 4.0), ((10, 14), 2.0)])
+def test_bits_per_character_by_hand(
+    tmp_path: Path, num_tokens: tuple[int, int], perplexity: float
+) -> None:
+    """Two books, `So be it.` and `So, be it so!`, are 9 + 1 and 13 + 1 characters with `_end_`.
+
+    Each of their 5 and 7 words (signs and `_end_` among them) is told from four as likely ones, or
+    each character from two: 24 bits either way, one a character.
+    """
+    numbers = zip(num_tokens, (10, 14), strict=True)
+    books = [held_out("test", n * math.log(perplexity), n, m) for n, m in numbers]
+    found = figures(tmp_path, [*books, held_out("validation", 99.0, 9, 1)])
+    assert found["test_perplexity"] == pytest.approx(perplexity)
+    assert found["test_bits_per_character"] == pytest.approx(1.0)
+
+
+def test_nothing_held_out_has_no_figures(tmp_path: Path) -> None:
+    found = figures(tmp_path, [])
+    assert found["test_perplexity"] is None
+    assert found["test_bits_per_character"] is None
