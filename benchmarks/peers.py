@@ -70,7 +70,7 @@ def comparison(peer: Figures, epoch: Figures, until: Figures) -> Figures:
     """How many times faster than a peer bookloom is, and in what share of its seconds it gets
     there; null where it did not get there.
     """
-    seconds = until["seconds_to_perplexity"]
+    seconds = until.get("seconds_to_perplexity")
     return {
         "tokens_per_second_ratio": epoch["tokens_per_second"] / peer["tokens_per_second"],
         "validation_perplexity_ratio": (
@@ -135,18 +135,19 @@ def main() -> None:
     python = environment(chosen.environment)
 
     text = ["--train", chosen.train, "--valid", chosen.valid, "--test", chosen.test]
+    threads = ["--threads", str(chosen.threads)]
     limit = [] if chosen.minutes is None else ["--minutes", str(chosen.minutes)]
     peers = {
         name: run(
             python,
             SCRIPTS[name],
-            [*text, *limit, "--threads", str(chosen.threads)],
+            [*text, *limit, *threads],
             KERAS_BACKEND="jax",
             KERAS_HOME=str(chosen.environment / "keras"),  # not the user's own settings
         )
         for name in names
     }
-    bookloom = [*text, "--json", *for_bookloom]
+    bookloom = [*text, *threads, "--json", *for_bookloom]
     epoch = run(sys.executable, BOOKLOOM, [*bookloom, "--epochs", "1"])
     for peer in peers.values():
         target = str(peer["validation_perplexity"])

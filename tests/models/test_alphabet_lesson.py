@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.alphabet import (
     NUM_LETTERS,
-    Training,
+    Lesson,
     answers_alone,
     answers_out_of_place,
     book,
@@ -22,8 +22,8 @@ B = 1
 
 
 @functools.cache
-def model(training: Training) -> LanguageModel:
-    return trained(training, seed=1)
+def model(lesson: Lesson) -> LanguageModel:
+    return trained(lesson, seed=1)
 
 
 def test_books_go_round() -> None:
@@ -42,10 +42,10 @@ def test_shares_by_hand() -> None:
     assert shares(torch.zeros(26, 26)) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("training", ["in order", "rotations"])
-def test_the_carried_state_spans_the_alphabet(training: Training) -> None:
+@pytest.mark.parametrize("lesson", ["in order", "rotations"])
+def test_the_carried_state_spans_the_alphabet(lesson: Lesson) -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"
-    assert replies(model(training), letters)[:25] == letters[1:]
+    assert replies(model(lesson), letters)[:25] == letters[1:]
 
 
 def test_trained_in_order_it_knows_places_rather_than_letters() -> None:
