@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run standard test check dictionary lock clean
+.PHONY: help run standard test faults check dictionary lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -14,8 +14,11 @@ run: .venv/installed ## run the whole pipeline on the packaged plays (the quick 
 standard: .venv/installed ## the same at full quality
 	$(BIN)/bookloom run --deployment standard
 
-test: .venv/installed-for-tests ## run all tests
+test: .venv/installed-for-tests ## run all tests but the fault suite
 	$(BIN)/python -m pytest
+
+faults: .venv/installed-for-tests ## kill runs at many random moments and see that nothing is lost
+	$(BIN)/python -m pytest -m faults
 
 check: .venv/installed-for-tests ## format, lint, strict types, the import rule, the data dictionary
 	$(BIN)/ruff format --check .

@@ -39,7 +39,7 @@ app = App(
         "bookloom run",
         "bookloom run --deployment standard",
         'bookloom run --books my-novel.txt "shelf/*.txt"',
-        "bookloom run --unit character",
+        "bookloom run --unit character --minutes 10",
     )
 )
 def run(
@@ -47,6 +47,7 @@ def run(
     deployment: str = "quick",
     books: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     unit: Literal["word", "character"] | None = None,
+    minutes: float | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline: read, tokenise, train, pick sentences from bags, draw the map.
@@ -55,6 +56,7 @@ def run(
         deployment: whose settings in prefect.yaml to use.
         books: text files, folders or patterns to read in place of the deployment's books.
         unit: what a token is, in place of the deployment's choice.
+        minutes: how long to train the language model, in place of the deployment's epochs.
         as_json: print one JSON object.
     """
     from flows.deployments import deployment_settings
@@ -62,10 +64,13 @@ def run(
     from flows.summary import summary_text
 
     settings = deployment_settings(deployment)
-    if books:
-        settings = {**settings, "read": {**settings.get("read", {}), "books": books}}
-    if unit:
-        settings = {**settings, "tokenise": {**settings.get("tokenise", {}), "unit": unit}}
+    for step, name, value in (
+        ("read", "books", books),
+        ("tokenise", "unit", unit),
+        ("train", "minutes", minutes),
+    ):
+        if value is not None:
+            settings = {**settings, step: {**settings.get(step, {}), name: value}}
     summary = run_pipeline(settings)
     _print(summary, as_json, summary_text)
 

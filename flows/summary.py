@@ -30,12 +30,15 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"held-out perplexity   {_shown(metrics['test_perplexity'])} on test text, "
         f"{_shown(metrics['validation_perplexity'])} on validation text "
         f"({summary['vocabulary_size']:,} types, {_share(summary['unknown_share'])} unknown)",
+        f"  n-gram model        {_shown(metrics['ngram_test_perplexity'])} alone, "
+        f"{_shown(metrics['mixture_test_perplexity'])} mixed with the language model",
         f"bits per character    {_shown(metrics['test_bits_per_character'])} on test text",
         f"{f'hidden {unit}s found':<21} {_share(metrics['bag_words_recovered'])} of {unit}s, "
         f"{_share(metrics['bag_sentences_recovered'])} of whole sentences",
         f"clusters and labels   accuracy {_shown(metrics['cluster_accuracy'])}, "
         f"NMI {_shown(metrics['cluster_nmi'])}, ARI {_shown(metrics['cluster_ari'])}",
-        f"training speed        {_shown(metrics['training_tokens_per_second'])} tokens/s",
+        f"training speed        {_shown(metrics['training_tokens_per_second'])} tokens/s, "
+        f"{_share(metrics['training_share_of_peak'])} of this machine's matrix products",
         "",
         *_sentence_lines(summary["tables"], unit),
         "",

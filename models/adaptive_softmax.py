@@ -124,7 +124,7 @@ class AdaptiveSoftmax(nn.Module):
         hidden_NH = self._projected(hidden_NH)
         head_NF = functional.log_softmax(self._head_logits(hidden_NH), dim=-1)
         parts = [head_NF[:, : self.edges[0]]]
-        for index in range(len(self.tails)):
+        for index in range(len(self._tail_spans())):
             inside_NW = functional.log_softmax(self._tail_logits(index, hidden_NH), dim=-1)
             parts.append(head_NF[:, self.edges[0] + index, None] + inside_NW)
         return torch.cat(parts, dim=-1)

@@ -274,7 +274,7 @@ class Training:
             "train",
             Loss(float(nats.sum()), tally.weight),
             tally.gradient_norm,
-            tally.num_tokens / tally.seconds,
+            tally.num_tokens / max(tally.seconds, 1e-9),
         )
 
     def _validate(self) -> Record:

@@ -184,7 +184,13 @@ def _show_in_prefect(made: _Made, metrics: dict[str, float | None]) -> None:
             books, made.read(schemas.SECTIONS, ["book_id"]), made.read(schemas.REFUSALS)
         ),
         run_report.vocabulary_report(made.read(schemas.VOCABULARY), made.read(schemas.EMBEDDINGS)),
-        run_report.training_report(made.read(schemas.PERPLEXITIES), metrics, titles, made.unit()),
+        run_report.training_report(
+            made.read(schemas.PERPLEXITIES),
+            made.read(schemas.EVALUATIONS),
+            metrics,
+            titles,
+            made.unit(),
+        ),
         run_report.sentences_report(
             made.read(schemas.BAG_SENTENCES),
             made.read(schemas.BAG_RECOVERY),

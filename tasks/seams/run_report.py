@@ -1,5 +1,6 @@
 """What a run's report says: tables in, Markdown out. Text from books is escaped throughout."""
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -87,6 +88,7 @@ def nearest_neighbours(
 
 def training_report(
     perplexities: pa.Table,
+    evaluations: pa.Table,
     metrics: Mapping[str, float | None],
     titles: Mapping[str, str],
     unit: Unit,
@@ -103,6 +105,16 @@ def training_report(
         for row in perplexities.to_pylist()
         if row["num_tokens"]
     ]
+    ways = [
+        [
+            row["method"],
+            row["split"],
+            math.exp(row["nats"] / row["num_tokens"]),
+            row["num_tokens"],
+            _plainly(json.loads(row["tuned"])),
+        ]
+        for row in evaluations.to_pylist()
+    ]
     return "\n\n".join(
         [
             "## Language model",
@@ -112,6 +124,10 @@ def training_report(
             "of the test tokens `_unknown_`; one lane a book, every token in order. That is "
             f"{_shown(metrics['test_bits_per_character'], 3)} bits per character of the test text.",
             markdown_table(["held-out book", "split", "perplexity", "tokens", "unknown"], rows),
+            "Ways of predicting the held-out books. `lstm` is the static model; `lstm after N "
+            "tokens` has read just so many before each prediction: what carried state is worth. "
+            "What is tuned is tuned on validation books.",
+            markdown_table(["method", "split", "perplexity", "tokens", "tuned"], ways),
         ]
     )
 
@@ -195,6 +211,10 @@ def steps_report(outcomes: Sequence[StepOutcome]) -> str:
         for outcome in outcomes
     ]
     return "## Steps\n\n" + markdown_table(["step", "", "seconds", "why"], rows)
+
+
+def _plainly(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in values.items())
 
 
 def _shown(value: float | None, decimals: int = 1) -> str:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from pydantic import Field
 
 from data.errors import UserMistake
 from models.language_model import Architecture, Dropout, usable_cutoffs
@@ -14,15 +15,15 @@ from tasks.seams.settings import Settings
 class DropoutSettings(Settings):
     """Probabilities of dropping."""
 
-    inputs: float = 0.0
+    inputs: float = Field(0.0, ge=0, lt=1)
     """Of the embeddings' numbers; one mask for a window (Gal & Ghahramani 2016)."""
-    layers: float = 0.0
+    layers: float = Field(0.0, ge=0, lt=1)
     """Of what one LSTM layer gives to the next; likewise."""
-    output: float = 0.0
+    output: float = Field(0.0, ge=0, lt=1)
     """Of the LSTM's output; likewise."""
-    types: float = 0.0
+    types: float = Field(0.0, ge=0, lt=1)
     """Of whole words' vectors (Gal & Ghahramani 2016)."""
-    recurrent: float = 0.0
+    recurrent: float = Field(0.0, ge=0, lt=1)
     """Of the weights from hidden state to hidden state (Merity, Keskar & Socher 2017)."""
 
 
@@ -49,7 +50,7 @@ class TrainSettings(Settings):
     """Whether a book begins from the initial state or from the state the one before it left."""
     at_section: Literal["reset", "carry"] = "carry"
     """The same for each section of a book."""
-    state_drop_probability: float = 0.0
+    state_drop_probability: float = Field(0.0, ge=0, lt=1)
     """Of a lane to begin a window from the initial state."""
     text: Literal["stream", "sentences"] = "stream"
     """Train on lanes with carried state, or on separate sentences, each from the initial state."""
@@ -63,17 +64,17 @@ class TrainSettings(Settings):
     """Of its squared change from token to token (the same)."""
     average_decay: float = 0.0
     """Above 0: keep a moving average of the weights with this decay a step."""
-    num_lanes: int = 32
+    num_lanes: int = Field(32, ge=1)
     """Contiguous lanes that the corpus is cut into; fewer where it is too short."""
-    window_length: int = 32
+    window_length: int = Field(32, ge=1)
     """Tokens after which the gradient, but not the state, is cut."""
     window_spread: float = 0.0
     """Standard deviation of window lengths, the rate scaled with them (Merity et al. 2017)."""
     moving_lanes: bool = False
     """Cut the lanes at another place in each epoch."""
-    num_epochs: float = 3.0
+    num_epochs: float = Field(3.0, gt=0)
     """Passes over the training text."""
-    minutes: float | None = None
+    minutes: float | None = Field(None, gt=0)
     """Train for so long instead: a number of steps, settled by measuring before the first."""
     patience: int | None = None
     """Stop after so many validations without a better one."""
@@ -91,7 +92,7 @@ class TrainSettings(Settings):
     """Of products while training: bf16 where it is faster. Evaluation and use are fp32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train: auto takes a GPU if there is one."""
-    num_processes: int = 1
+    num_processes: int = Field(1, ge=1)
     """Processes that share the lanes; with GPUs, one for each."""
     log_every_steps: int = 50
     """Steps between two rows of the training log."""

@@ -1,5 +1,6 @@
 """The adaptive softmax against two-level softmaxes worked by hand and by NumPy."""
 
+import itertools
 import math
 
 import numpy as np
@@ -175,3 +176,60 @@ def test_cutoffs_that_do_not_ascend_within_the_vocabulary_are_refused(
     with pytest.raises(ValueError, match="do not ascend between 3 and 23") as raised:
         softmax_of(cutoffs)
     assert str([*cutoffs]) in str(raised.value)
+
+
+def tied_softmax(cutoffs: tuple[int, ...]) -> tuple[AdaptiveSoftmax, torch.nn.Embedding]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        embedding = torch.nn.Embedding(NUM_TYPES, 6)
+        softmax = AdaptiveSoftmax(HIDDEN_WIDTH, NUM_TYPES, cutoffs, tied_to=embedding)
+        with torch.no_grad():
+            softmax.word_bias[NEVER_PREDICTED:].normal_()
+    return softmax, embedding
+
+
+@pytest.mark.parametrize("cutoffs", [(), (7,), CUTOFFS])
+def test_tied_scores_are_products_with_the_words_vectors(cutoffs: tuple[int, ...]) -> None:
+    softmax, embedding = tied_softmax(cutoffs)
+    projected_NE = hidden() @ softmax.projection.weight.T
+    words_NV = projected_NE @ embedding.weight.T + softmax.word_bias
+    edges = [*cutoffs, NUM_TYPES]
+    head_NF = words_NV[:, : edges[0]]
+    if cutoffs:
+        clusters = projected_NE @ softmax.head.weight.T + softmax.head.bias
+        head_NF = torch.cat([head_NF, clusters], dim=1)
+    head_NF = head_NF.softmax(dim=1)
+    expected = [head_NF[:, : edges[0]]]
+    for index, (low, high) in enumerate(itertools.pairwise(edges)):
+        inside = words_NV[:, low:high].softmax(dim=1)
+        expected.append(head_NF[:, edges[0] + index, None] * inside)
+    expected_NV = torch.cat(expected, dim=1)
+    log_probs_NV = softmax.log_probabilities(hidden())
+    assert_close(log_probs_NV.exp(), expected_NV)
+    assert_close(expected_NV.sum(dim=1), torch.ones(NUM_ROWS))
+    for target in range(NEVER_PREDICTED, NUM_TYPES):
+        nats_N = softmax.nats(hidden(), torch.full((NUM_ROWS,), target))
+        assert_close(nats_N, -log_probs_NV[:, target])
+    asked_NK = torch.arange(NEVER_PREDICTED, NUM_TYPES).expand(NUM_ROWS, -1)
+    asked = softmax.log_probabilities_of(hidden(), asked_NK)
+    assert_close(asked, log_probs_NV[:, NEVER_PREDICTED:])
+
+
+def test_tied_vectors_stand_once_in_the_weights() -> None:
+    softmax, embedding = tied_softmax(CUTOFFS)
+    assert not any(value is embedding.weight for value in softmax.parameters())
+    softmax.nats(hidden(), torch.tensor([5, 9, 20, 6, 3])).sum().backward()
+    assert embedding.weight.grad is not None and bool(embedding.weight.grad[20].any())
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("cutoffs", [(), CUTOFFS])
+def test_it_starts_from_how_frequent_words_are(tied: bool, cutoffs: tuple[int, ...]) -> None:
+    """A hidden state of zeros says nothing: what is left is the frequency of each word."""
+    softmax = tied_softmax(cutoffs)[0] if tied else softmax_of(cutoffs)
+    counts = [7, 1, *range(40, 40 + NUM_TYPES - NEVER_PREDICTED)]
+    softmax.start_from(counts)
+    smoothed = np.array(counts[NEVER_PREDICTED:]) + 0.5
+    expected = np.concatenate([[0.0, 0.0], smoothed / smoothed.sum()])
+    shares = softmax.log_probabilities(torch.zeros(1, HIDDEN_WIDTH))[0].exp().detach()
+    np.testing.assert_allclose(shares, expected, rtol=1e-5)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.batching import (
     END,
+    MINIMUM_DRAWN_LENGTH,
     NOTHING,
     START,
     UNKNOWN,
@@ -18,7 +19,9 @@ from models.batching import (
     Window,
     book_runs,
     cut_lanes,
+    sentence_batches,
     split_sentences,
+    window_lengths,
     windows,
 )
 
@@ -227,3 +230,71 @@ def test_sentences_by_hand(run: str, sentences: list[str]) -> None:
 def test_sentences_are_what_the_run_was_made_of(sentences: list[list[int]]) -> None:
     run = [START, *(token for sentence in sentences for token in [*sentence, END])]
     assert split_sentences(np.array(run, dtype=np.int32)) == sentences
+
+
+@pytest.mark.parametrize("offset", [0, 1, 7, 15])
+def test_rotated_lanes_hold_the_run_from_the_offset_on(offset: int) -> None:
+    run = ids(PICTURE)
+    turned = np.concatenate([run[offset:], run[:offset]])
+    plain = [lane[:].tolist() for lane in cut_lanes(turned, 3)]
+    assert [lane[:].tolist() for lane in cut_lanes(run, 3, offset)] == plain
+    lane = cut_lanes(run, 3, offset)[2]
+    assert lane[1:4].tolist() == plain[2][1:4]
+    assert lane[3:100].tolist() == plain[2][3:]
+
+
+def test_windows_go_on_from_a_column() -> None:
+    lanes = cut_lanes(ids(PICTURE), 3)
+    later = list(windows(lanes, [2, 3, 1]))[1:]
+    again = list(windows(lanes, [3, 1], first=2))
+    for one, other in zip(again, later, strict=True):
+        assert torch.equal(one.inputs_BT, other.inputs_BT)
+        assert torch.equal(one.targets_BT, other.targets_BT)
+
+
+@given(st.integers(1, 3000), st.integers(1, 80), st.floats(0, 20), st.integers(0, 5))
+def test_window_lengths_make_up_all_columns(
+    columns: int, window_length: int, spread: float, seed: int
+) -> None:
+    lengths = window_lengths(columns, window_length, spread, (seed,))
+    assert sum(lengths) == columns
+    assert lengths == window_lengths(columns, window_length, spread, (seed,))
+    least = MINIMUM_DRAWN_LENGTH if spread else window_length
+    assert all(length >= least for length in lengths[:-1])
+    assert spread or all(length == window_length for length in lengths[:-1])
+
+
+def test_drawn_lengths_have_the_mean_that_they_should() -> None:
+    lengths = np.array(window_lengths(1_000_000, 70, 5.0, (1,)))
+    # 0.95 x 70 + 0.05 x 35; five standard errors of 14,600 draws of spread 9 are 0.4.
+    assert lengths.mean() == pytest.approx(68.25, abs=0.4)
+    assert 0.04 < (lengths < 52).mean() < 0.06
+
+
+def test_sentences_as_rows_of_their_own() -> None:
+    sentences = [np.array(s, dtype=np.int32) for s in ([5, 6, END], [7, END], [4, 4, 9, END])]
+    batches = list(sentence_batches(sentences, 2, seed=(3,)))
+    rows = {
+        tuple(inputs_T[weight_T > 0].tolist()): targets_T[weight_T > 0].tolist()
+        for window in batches
+        for inputs_T, targets_T, weight_T in zip(
+            window.inputs_BT, window.targets_BT, window.weight_BT, strict=True
+        )
+        if bool(weight_T.any())
+    }
+    assert rows == {
+        (START, 5, 6): [5, 6, END],
+        (START, 7): [7, END],
+        (START, 4, 4, 9): [4, 4, 9, END],
+    }
+    assert sorted(window.inputs_BT.shape[1] for window in batches) == [3, 4]
+    alike = sentence_batches(sentences, 2, equal_sentences=True)
+    totals = torch.cat([window.weight_BT.sum(dim=1) for window in alike])
+    assert sorted(totals.tolist()) == pytest.approx([0.0, 1.0, 1.0, 1.0])
+
+
+def test_sections_may_open_like_books() -> None:
+    rows = [("a", "train", [START, 5, END]), ("a", "train", [6, END]), ("b", "train", [START, 7])]
+    runs = book_runs(rows, sections_open=True)["train"]
+    assert runs["a"].tolist() == [START, 5, END, START, 6, END]
+    assert book_runs(rows)["train"]["a"].tolist() == [START, 5, END, 6, END]

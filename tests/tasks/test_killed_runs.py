@@ -1,0 +1,130 @@
+"""Kill -9 at random moments and run again: the tables, weights and metrics of a run never stopped,
+in one MLflow run with contiguous steps."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("training_run.py")
+
+
+def start(shelf: Path, folder: Path, checkpoint_seconds: float) -> "subprocess.Popen[str]":
+    uri = f"sqlite:///{folder}/mlflow.db"
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, shelf, folder / "store", uri, str(checkpoint_seconds)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[dict[str, Any], str]:
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return json.loads(output.splitlines()[-1]), errors
+
+
+def killed_after(process: "subprocess.Popen[str]", seconds: float) -> bool:
+    """Whether the process was still at work so many seconds after its steps began."""
+    assert process.stdout is not None
+    assert process.stdout.readline() == "BEGUN\n"
+    time.sleep(seconds)
+    was_running = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return was_running
+
+
+def histories(folder: Path, run_id: str) -> dict[str, list[tuple[int, float]]]:
+    """All that MLflow has of the training, but for what a clock took; and that it is in one run."""
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    [experiment] = [e for e in client.search_experiments() if e.name == "bookloom"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.run_name for run in runs) == ["killed", "training"]
+    [parent, child] = sorted(runs, key=lambda run: run.info.run_name)
+    assert parent.info.run_id == run_id
+    assert parent.info.status == "FINISHED"
+    assert child.data.tags["mlflow.parentRunId"] == run_id
+    clocked = ("tokens_per_second", "share_of_peak")
+    return {
+        name: [(m.step, m.value) for m in client.get_metric_history(child.info.run_id, name)]
+        for name in sorted(child.data.metrics)
+        if name not in clocked
+    }
+
+
+@pytest.fixture(scope="module")
+def never_stopped(
+    miniature_shelf: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]], float]:
+    """Its digests, its metrics and the seconds that its steps took."""
+    folder = tmp_path_factory.mktemp("whole")
+    process = start(miniature_shelf, folder, 1000.0)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "BEGUN\n"
+    began = time.monotonic()
+    result, _ = finish(process)
+    seconds = time.monotonic() - began
+    return result["digests"], histories(folder, result["mlflow_run_id"]), seconds
+
+
+@pytest.mark.parametrize(
+    "num_kills", [2, pytest.param(20, marks=pytest.mark.faults)], ids=["two", "twenty"]
+)
+def test_a_killed_run_ends_as_one_never_stopped(
+    num_kills: int,
+    miniature_shelf: Path,
+    never_stopped: tuple[dict[str, str], dict[str, list[tuple[int, float]]], float],
+    tmp_path: Path,
+) -> None:
+    digests, metrics, seconds = never_stopped
+    draw = random.Random(num_kills)
+    killed = 0
+    for _ in range(num_kills):
+        killed += killed_after(
+            start(miniature_shelf, tmp_path, 0.0), draw.uniform(0.0, min(seconds, 4.0))
+        )
+    assert killed >= num_kills / 2, "most kills must hit a run at work"
+    result, _ = finish(start(miniature_shelf, tmp_path, 0.0))
+    assert result["digests"] == digests
+    assert histories(tmp_path, result["mlflow_run_id"]) == metrics
+    for name, history in metrics.items():
+        steps = [step for step, _ in history]
+        assert steps == sorted(set(steps)), f"{name} has a step twice or out of order"
+    assert not list((tmp_path / "store").rglob("checkpoints/*")), "they go when all is whole"
+    assert not list((tmp_path / "store").rglob("unfinished/*"))
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
+    miniature_shelf: Path,
+    never_stopped: tuple[dict[str, str], dict[str, list[tuple[int, float]]], float],
+    tmp_path: Path,
+) -> None:
+    process = start(miniature_shelf, tmp_path, 0.0)
+    deadline = time.monotonic() + 120.0
+    while len(found := sorted((tmp_path / "store").rglob("checkpoints/*.safetensors"))) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    found = sorted((tmp_path / "store").rglob("checkpoints/*.safetensors"))
+    content = bytearray(found[-1].read_bytes())
+    content[len(content) // 2] ^= 1
+    found[-1].write_bytes(content)
+    result, errors = finish(start(miniature_shelf, tmp_path, 0.0))
+    assert result["digests"] == never_stopped[0]
+    assert f"{found[-1]} is damaged" in errors
+    before = int(found[-2].name.split("-")[0])
+    assert f"going on from the checkpoint after step {before}" in errors
