@@ -20,6 +20,7 @@ PLUMBING = frozenset(
         "data.digest",
         "data.errors",
         "data.store",
+        "tasks.seams.checkpoints",
         "tasks.seams.report",
         "tasks.seams.run_context",
         "tasks.seams.settings",
