@@ -139,6 +139,95 @@ def score(*, text: str, model: str | None = None, as_json: AsJson = False) -> No
 
 @app.command(
     help_epilogue=_examples(
+        'bookloom trace --text "To be, or not to be."',
+        'bookloom trace --text "Now is the winter of our discontent." --out winter --json',
+    )
+)
+def trace(
+    *, text: str, out: str = "trace", model: str | None = None, as_json: AsJson = False
+) -> None:
+    """What the model expects, and what it carries along, at each token of a text.
+
+    Writes a table, one row a step with the whole state, and a picture of it.
+
+    Args:
+        text: the text; it is cut into sentences and words as books are.
+        out: the files' name, to which .parquet and .png are added.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        as_json: print one JSON object.
+    """
+    from tasks.trace import trace as trace_text
+
+    _print(trace_text(tracking_uri(), model, text, out), as_json, _trace_text)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "bookloom write",
+        'bookloom write --prompt "My lord, the king" --num-tokens 60 --nucleus 0.9 --seed 7',
+    )
+)
+def write(
+    *,
+    prompt: str = "",
+    num_tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    nucleus: float | None = None,
+    seed: int = 1,
+    model: str | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on in the author's style, and say what of it is copied word for word.
+
+    Args:
+        prompt: the text to go on from; its last sentence is left open.
+        num_tokens: tokens to write: words, punctuation and sentence ends.
+        temperature: below 1 keeps to what is probable, above 1 dares more.
+        top_k: choose among so many of the most probable tokens.
+        nucleus: choose among the fewest tokens that hold so much of the probability, 0 to 1.
+        seed: the same seed writes the same text.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        as_json: print one JSON object.
+    """
+    from tasks.write import WriteSettings
+    from tasks.write import write as write_text
+
+    settings = _validated(
+        WriteSettings,
+        {
+            "prompt": prompt,
+            "num_tokens": num_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "nucleus": nucleus,
+            "seed": seed,
+        },
+    )
+    result = write_text(tracking_uri(), home_store(), model, settings)
+    _print(result, as_json, _written_text)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "bookloom export --out bookloom.onnx",
+    )
+)
+def export(*, out: str, model: str | None = None, as_json: AsJson = False) -> None:
+    """Write the model as an ONNX file: tokens and state in, log-probabilities and state out.
+
+    Args:
+        out: the file to write.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        as_json: print one JSON object.
+    """
+    from tasks.export import export as export_model
+
+    _print(export_model(tracking_uri(), model, out), as_json, _export_text)
+
+
+@app.command(
+    help_epilogue=_examples(
         "bookloom lineage bag_sentences",
     )
 )
@@ -229,6 +318,41 @@ def _score_text(result: Mapping[str, Any]) -> str:
     lines = [f"model {result['model']}"]
     lines += [f"{token['nats']:10.3f}  {token['token']}" for token in result["tokens"]]
     return "\n".join([*lines, f"{result['total_nats']:10.3f}  total nats"])
+
+
+def _trace_text(result: Mapping[str, Any]) -> str:
+    lines = [f"model {result['model']}", "      nats  entropy  change  token         expected"]
+    for step in result["steps"]:
+        nats, entropy = step["log_probability_nats"], step["entropy_nats"]
+        predicted = "" if nats is None else f"{nats:10.3f}  {entropy:7.3f}"
+        lines.append(
+            f"{predicted:19}  {step['state_change']:6.2f}  {step['token']:<12}"
+            f"  {' '.join(step['predicted_tokens'] or ())}".rstrip()
+        )
+    lines.append(f"{result['total_nats']:10.3f}  total nats")
+    return "\n".join([*lines, *(f"{name:<8} {path}" for name, path in result["files"].items())])
+
+
+def _written_text(result: Mapping[str, Any]) -> str:
+    copy = result["longest_copy"]
+    copied = "no tables of the training text, or nothing of it: longest verbatim copy unknown"
+    if copy:
+        copied = (
+            f"longest verbatim copy: {copy['num_words']} words of {copy['book_id']}, "
+            f"{copy['heading']}: {' '.join(copy['words'])}"
+        )
+    return f"model {result['model']}\n\n{result['text']}\n\n{copied}"
+
+
+def _export_text(result: Mapping[str, Any]) -> str:
+    return "\n".join(
+        [
+            f"model {result['model']}",
+            f"{result['file']}  {result['num_bytes']:,} bytes, {result['num_types']:,} types",
+            f"in   {', '.join(result['inputs'])}",
+            f"out  {', '.join(result['outputs'])}",
+        ]
+    )
 
 
 def _tree_lines(tree: Mapping[str, Any], depth: int = 0) -> list[str]:

@@ -32,8 +32,11 @@ HOMES = {
     "matplotlib": ("tasks/seams/",),
     "plotly": ("tasks/seams/",),
     "gensim": ("nowhere",),
+    "onnx": ("models/onnx_export.py",),
 }
-MODELS_MAY_IMPORT = {"torch", "numpy", "scipy", "sklearn", "safetensors", "threadpoolctl"}
+MODELS_MAY_IMPORT = {"torch", "numpy", "scipy", "sklearn", "safetensors", "threadpoolctl"} | {
+    "onnx"
+}
 UNPICKLING_LIBRARIES = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 UNPICKLING_CALLS = {"torch.load", "yaml.unsafe_load", "yaml.full_load", "pandas.read_pickle"}
 HIDDEN_IMPORTS = {"__import__", "importlib.import_module"}
