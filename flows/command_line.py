@@ -15,6 +15,7 @@ import pydantic
 from cyclopts import App, Parameter
 
 from data.errors import UserMistake
+from flows import answers
 from flows.environment import home_store, prepare, tracking_uri
 
 MISTAKE_EXIT_CODE = 2
@@ -158,7 +159,7 @@ def trace(
     """
     from tasks.trace import trace as trace_text
 
-    _print(trace_text(tracking_uri(), model, text, out), as_json, _trace_text)
+    _print(trace_text(tracking_uri(), model, text, out), as_json, answers.trace_text)
 
 
 @app.command(
@@ -205,7 +206,7 @@ def write(
         },
     )
     result = write_text(tracking_uri(), home_store(), model, settings)
-    _print(result, as_json, _written_text)
+    _print(result, as_json, answers.written_text)
 
 
 @app.command(
@@ -223,7 +224,7 @@ def export(*, out: str, model: str | None = None, as_json: AsJson = False) -> No
     """
     from tasks.export import export as export_model
 
-    _print(export_model(tracking_uri(), model, out), as_json, _export_text)
+    _print(export_model(tracking_uri(), model, out), as_json, answers.export_text)
 
 
 @app.command(
@@ -318,41 +319,6 @@ def _score_text(result: Mapping[str, Any]) -> str:
     lines = [f"model {result['model']}"]
     lines += [f"{token['nats']:10.3f}  {token['token']}" for token in result["tokens"]]
     return "\n".join([*lines, f"{result['total_nats']:10.3f}  total nats"])
-
-
-def _trace_text(result: Mapping[str, Any]) -> str:
-    lines = [f"model {result['model']}", "      nats  entropy  change  token         expected"]
-    for step in result["steps"]:
-        nats, entropy = step["log_probability_nats"], step["entropy_nats"]
-        predicted = "" if nats is None else f"{nats:10.3f}  {entropy:7.3f}"
-        lines.append(
-            f"{predicted:19}  {step['state_change']:6.2f}  {step['token']:<12}"
-            f"  {' '.join(step['predicted_tokens'] or ())}".rstrip()
-        )
-    lines.append(f"{result['total_nats']:10.3f}  total nats")
-    return "\n".join([*lines, *(f"{name:<8} {path}" for name, path in result["files"].items())])
-
-
-def _written_text(result: Mapping[str, Any]) -> str:
-    copy = result["longest_copy"]
-    copied = "no tables of the training text, or nothing of it: longest verbatim copy unknown"
-    if copy:
-        copied = (
-            f"longest verbatim copy: {copy['num_words']} words of {copy['book_id']}, "
-            f"{copy['heading']}: {' '.join(copy['words'])}"
-        )
-    return f"model {result['model']}\n\n{result['text']}\n\n{copied}"
-
-
-def _export_text(result: Mapping[str, Any]) -> str:
-    return "\n".join(
-        [
-            f"model {result['model']}",
-            f"{result['file']}  {result['num_bytes']:,} bytes, {result['num_types']:,} types",
-            f"in   {', '.join(result['inputs'])}",
-            f"out  {', '.join(result['outputs'])}",
-        ]
-    )
 
 
 def _tree_lines(tree: Mapping[str, Any], depth: int = 0) -> list[str]:

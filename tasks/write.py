@@ -54,9 +54,7 @@ def write(
 
     Gives `model`, `prompt`, `text` (prompt and continuation as a person would write them),
     `tokens` (those written), `total_nats` (what the model itself gives them, at most 0), `seed`
-    and `longest_copy`: the `words` that stand in the training text of the store's newest run,
-    `num_words`, `book_id`, `section_index` and `heading` where they begin. It is null where the
-    store has no such table, or nothing written stands in it.
+    and `longest_copy`: see `copied`.
 
     Raises:
         UserMistake: no such model.
@@ -113,8 +111,9 @@ def continuation(
 def copied(store: Store, words: list[str]) -> dict[str, Any] | None:
     """The longest run of words that stands in the training text of the newest run, and where.
 
-    None where the store has no run with tables, or no word stands there. Sentence ends are no
-    words; a run may go on over the end of a section, not over that of a book.
+    Gives `words`, `num_words`, and the `book_id`, `section_index` and `heading` where they begin;
+    None where the store has no run with these tables. Sentence ends are no words; a run may go on
+    over the end of a section, not over that of a book.
     """
     run = newest_run(store) or {"tables": {}}
     names = {
@@ -127,18 +126,24 @@ def copied(store: Store, words: list[str]) -> dict[str, Any] | None:
     vocabulary = Vocabulary.from_columns(store.read_table(names[VOCABULARY.name]).to_pydict())
     written_M = np.array(vocabulary.encode(words), dtype=np.int32)
     written_M[written_M == UNKNOWN] = EQUAL_TO_NOTHING
-    longest: dict[str, Any] | None = None
+    longest: dict[str, Any] = {
+        "words": [],
+        "num_words": 0,
+        "book_id": None,
+        "section_index": None,
+        "heading": None,
+    }
     for book_id, indices, sections in _training_books(store, names[TOKEN_IDS.name]):
         copy = longest_copy(written_M, np.concatenate(sections))
-        if copy and (longest is None or copy.length > longest["num_words"]):
+        if copy and copy.length > longest["num_words"]:
             ends = np.cumsum([len(section) for section in sections])
-            longest = {
+            longest |= {
                 "words": words[copy.written_start : copy.written_start + copy.length],
                 "num_words": copy.length,
                 "book_id": book_id,
                 "section_index": indices[np.searchsorted(ends, copy.text_start, side="right")],
             }
-    if longest:
+    if longest["words"]:
         longest["heading"] = _heading(store, names[SECTIONS.name], longest)
     return longest
 
