@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data.schemas import TABLES, Column
+from data.schemas import COMMAND_TABLES, TABLES, Column
 
 DICTIONARY_PATH = Path(__file__).parent / "README.md"
 
@@ -15,12 +15,13 @@ def dictionary_text() -> str:
         "Generated from `data/schemas.py` by `make dictionary`; a test holds the two together.",
         "Columns marked *volatile* (times, rates, run ids) stay outside a table's digest.",
     ]
-    for table in TABLES.values():
+    for table in (*TABLES.values(), *COMMAND_TABLES.values()):
+        writer = "command" if table.name in COMMAND_TABLES else "step"
         lines += [
             "",
             f"## {table.name}",
             "",
-            f"One row is {table.row}. Written by the step `{table.written_by}`."
+            f"One row is {table.row}. Written by the {writer} `{table.written_by}`."
             + (" Its digest is made of one digest a book." if table.by_book else ""),
             "",
             "| column | type | unit | meaning |",

@@ -1,4 +1,4 @@
-"""Every table of bookloom: its name, columns, types, units, meaning, and the step that writes it.
+"""Every table of bookloom: its name, columns, types, units, meaning, and what writes it.
 
 This is the only place where a table is described. `data/README.md`, the data dictionary, is
 generated from it (`make dictionary`), the store refuses anything that differs from it, and a
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 TOKEN_LIST = pa.list_(pa.string())
+STATE_VECTORS = pa.list_(pa.list_(pa.float32()))
 SPLITS = "train, validation or test"
 UNITS = "word or character: what a token is"
 
@@ -421,6 +422,43 @@ METRICS = Table(
     ),
 )
 
+TRACE = Table(
+    "trace",
+    "a step of a language model along a text; the first reads the opening",
+    "bookloom trace",
+    (
+        Column("step", pa.int32(), "the token's place, from 0"),
+        Column("token", pa.string(), "the token read, as the vocabulary has it"),
+        Column(
+            "log_probability_nats",
+            pa.float64(),
+            "of the token, before it was read; none for the opening, as in all that was predicted",
+            "nats",
+            nullable=True,
+        ),
+        Column(
+            "entropy_nats",
+            pa.float64(),
+            "of the prediction that the token met: the surprise expected",
+            "nats",
+            nullable=True,
+        ),
+        Column(
+            "predicted_tokens", TOKEN_LIST, "the most probable tokens, best first", nullable=True
+        ),
+        Column(
+            "predicted_probabilities", pa.list_(pa.float64()), "their probabilities", nullable=True
+        ),
+        Column("hidden", STATE_VECTORS, "state after the token: each layer's output"),
+        Column("cell", STATE_VECTORS, "state after the token: each layer's memory cells"),
+        Column(
+            "state_change",
+            pa.float64(),
+            "Euclidean distance from the state before the token, hidden and cell of all layers",
+        ),
+    ),
+)
+
 # Files that stand beside the tables.
 TRAINED_WEIGHTS_FILE = "trained_weights.safetensors"
 LANGUAGE_MODEL_FILE = "language_model.safetensors"
@@ -455,3 +493,6 @@ TABLES: dict[str, Table] = {
         METRICS,
     )
 }
+
+# Written by a command where its user says, not by a step of a run.
+COMMAND_TABLES: dict[str, Table] = {TRACE.name: TRACE}

@@ -15,6 +15,7 @@ import pydantic
 from cyclopts import App, Parameter
 
 from data.errors import UserMistake
+from flows import answers
 from flows.environment import home_store, prepare, tracking_uri
 
 MISTAKE_EXIT_CODE = 2
@@ -145,6 +146,95 @@ def score(*, text: str, model: str | None = None, as_json: AsJson = False) -> No
     from tasks.score import score as score_text
 
     _print(score_text(tracking_uri(), model, text), as_json, _score_text)
+
+
+@app.command(
+    help_epilogue=_examples(
+        'bookloom trace --text "To be, or not to be."',
+        'bookloom trace --text "Now is the winter of our discontent." --out winter --json',
+    )
+)
+def trace(
+    *, text: str, out: str = "trace", model: str | None = None, as_json: AsJson = False
+) -> None:
+    """What the model expects, and what it carries along, at each token of a text.
+
+    Writes a table, one row a step with the whole state, and a picture of it.
+
+    Args:
+        text: the text; it is cut into sentences and words as books are.
+        out: the files' name, to which .parquet and .png are added.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        as_json: print one JSON object.
+    """
+    from tasks.trace import trace as trace_text
+
+    _print(trace_text(tracking_uri(), model, text, out), as_json, answers.trace_text)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "bookloom write",
+        'bookloom write --prompt "My lord, the king" --num-tokens 60 --nucleus 0.9 --seed 7',
+    )
+)
+def write(
+    *,
+    prompt: str = "",
+    num_tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    nucleus: float | None = None,
+    seed: int = 1,
+    model: str | None = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on in the author's style, and say what of it is copied word for word.
+
+    Args:
+        prompt: the text to go on from; its last sentence is left open.
+        num_tokens: tokens to write: words, punctuation and sentence ends.
+        temperature: below 1 keeps to what is probable, above 1 dares more.
+        top_k: choose among so many of the most probable tokens.
+        nucleus: choose among the fewest tokens that hold so much of the probability, 0 to 1.
+        seed: the same seed writes the same text.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        as_json: print one JSON object.
+    """
+    from tasks.write import WriteSettings
+    from tasks.write import write as write_text
+
+    settings = _validated(
+        WriteSettings,
+        {
+            "prompt": prompt,
+            "num_tokens": num_tokens,
+            "temperature": temperature,
+            "top_k": top_k,
+            "nucleus": nucleus,
+            "seed": seed,
+        },
+    )
+    result = write_text(tracking_uri(), home_store(), model, settings)
+    _print(result, as_json, answers.written_text)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "bookloom export --out bookloom.onnx",
+    )
+)
+def export(*, out: str, model: str | None = None, as_json: AsJson = False) -> None:
+    """Write the model as an ONNX file: tokens and state in, log-probabilities and state out.
+
+    Args:
+        out: the file to write.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        as_json: print one JSON object.
+    """
+    from tasks.export import export as export_model
+
+    _print(export_model(tracking_uri(), model, out), as_json, answers.export_text)
 
 
 @app.command(

@@ -6,6 +6,7 @@ from data.bag_sets import nearest_words
 from data.errors import UserMistake
 from data.schemas import TABLES
 from data.store import Store
+from tasks.seams.newest_run import newest_run
 
 SHOWN = (
     "step",
@@ -33,26 +34,16 @@ def lineage(store_root: str, table: str) -> dict[str, Any]:
     return _ancestry(store, _name_in_store(store, table))
 
 
-def newest_run(store: Store) -> dict[str, Any]:
-    """The record of the newest run that ended well.
-
-    Raises:
-        UserMistake: there is none.
-    """
-    records = [store.read_json(name) for name in store.names("runs") if name.endswith(".json")]
-    if not records:
-        raise UserMistake(
-            f"There is no run in {store.path('')} yet.", "Make one first: bookloom run."
-        )
-    return max(records, key=lambda record: float(record["unix_seconds"]))
-
-
 def _name_in_store(store: Store, table: str) -> str:
     if table in TABLES:
-        tables = newest_run(store)["tables"]
-        if table not in tables:
+        run = newest_run(store)
+        if run is None:
+            raise UserMistake(
+                f"There is no run in {store.path('')} yet.", "Make one first: bookloom run."
+            )
+        if table not in run["tables"]:
             raise UserMistake(f"The newest run made no table {table}.", "Run the pipeline again.")
-        table = tables[table]["path"]
+        table = run["tables"][table]["path"]
     name = table.removeprefix(store.path("")).lstrip("/")
     if not name.endswith(".parquet") or not store.exists(name):
         nearest = nearest_words(table, TABLES) or sorted(TABLES)

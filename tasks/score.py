@@ -7,11 +7,9 @@ from typing import Any
 
 import torch
 
-from data.errors import UserMistake
-from models.batching import END
 from models.bundle import Bundle
-from tasks.seams.tokeniser import PunktModel, SentenceSplitter, tokens_of
 from tasks.seams.tracking import read_bundle
+from tasks.seams.user_text import read_text
 
 
 def score(tracking_uri: str, model_uri: str | None, text: str) -> dict[str, Any]:
@@ -29,23 +27,12 @@ def score_text(bundle: Bundle, text: str) -> dict[str, Any]:
     Raises:
         UserMistake: the text holds no token.
     """
-    language = max(bundle.language.values(), key=lambda model: len(model["orthographic_contexts"]))
-    vocabulary = bundle.vocabulary
-    splitter = SentenceSplitter(PunktModel.from_json(language))
-    ids: list[int] = []
-    for start, end in splitter.spans(text, 0, len(text)):
-        tokens, _ = tokens_of(text[start:end], vocabulary.unit)
-        ids += [*vocabulary.encode(tokens), END]
-    if not ids:
-        raise UserMistake(
-            f"The text {text!r} holds no {vocabulary.unit}.", "Pass --text with a sentence."
-        )
     state = bundle.model.initial_state(1)
     previous, scored = bundle.opening_id, []
-    for token_id in ids:
+    for token_id in read_text(bundle, text):
         log_prob_11, state = bundle.model.step(
             torch.tensor([previous]), state, torch.tensor([[token_id]])
         )
-        scored.append({"token": vocabulary.tokens[token_id], "nats": float(log_prob_11)})
+        scored.append({"token": bundle.vocabulary.tokens[token_id], "nats": float(log_prob_11)})
         previous = token_id
     return {"tokens": scored, "total_nats": sum(token["nats"] for token in scored)}

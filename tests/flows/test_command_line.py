@@ -8,7 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
+import pyarrow.parquet as pq
 import pytest
+
+from flows.answers import written_text
+from tasks.write import WriteSettings, write
 
 BOOKLOOM = str(Path(sys.executable).with_name("bookloom"))
 
@@ -32,7 +37,9 @@ def mistake(finished: "subprocess.CompletedProcess[str]") -> dict[str, str]:
     return error
 
 
-@pytest.mark.parametrize("command", ["run", "generate", "score", "lineage"])
+@pytest.mark.parametrize(
+    "command", ["run", "generate", "score", "trace", "write", "export", "lineage"]
+)
 def test_help_has_examples(command: str) -> None:
     finished = bookloom(command, "--help")
     assert finished.returncode == 0
@@ -74,6 +81,77 @@ def test_generate_and_score_agree(miniature_run: Any, tmp_path: Path) -> None:
     assert json.loads(scored.stdout)["total_nats"] == pytest.approx(
         first["log_probability_nats"], abs=1e-4
     )
+
+
+def test_trace_writes_a_table_and_a_picture_and_agrees_with_score(
+    miniature_run: Any, tmp_path: Path
+) -> None:
+    model = ("--model", miniature_run.summary["model"]["uri"], "--json")
+    text = "The king sees the moon at night. A sailor forgets the unicorn!"
+    finished = bookloom("trace", "--text", text, "--out", str(tmp_path / "deep" / "it"), *model)
+    assert finished.returncode == 0, finished.stderr
+    traced = json.loads(finished.stdout)
+    scored = json.loads(bookloom("score", "--text", text, *model).stdout)
+    assert traced["total_nats"] == pytest.approx(scored["total_nats"], abs=1e-4)
+    assert [step["token"] for step in traced["steps"][1:]] == [
+        token["token"] for token in scored["tokens"]
+    ]
+    assert traced["files"] == {
+        "table": str(tmp_path / "deep" / "it.parquet"),
+        "picture": str(tmp_path / "deep" / "it.png"),
+    }
+    rows = pq.read_table(traced["files"]["table"])
+    assert rows.num_rows == len(traced["steps"])
+    assert [len(layer) for layer in rows["cell"][0].as_py()] == [24]
+    assert Path(traced["files"]["picture"]).read_bytes().startswith(b"\x89PNG")
+    assert "holds no word" in mistake(bookloom("trace", "--text", " ", *model))["message"]
+
+
+def test_write_goes_on_from_a_prompt_and_finds_what_it_copied(
+    miniature_run: Any, tmp_path: Path
+) -> None:
+    """A model of a small grammar soon writes what stands in its books."""
+    uri = miniature_run.summary["model"]["uri"]
+    settings = WriteSettings(prompt="The captain", num_tokens=30, top_k=2, seed=4)
+    written = write(miniature_run.tracking_uri, str(miniature_run.store), uri, settings)
+    assert len(written["tokens"]) == 30
+    assert written["text"].startswith("The captain ")
+    assert not {"_nothing_", "_start_", "_unknown_"} & set(written["tokens"])
+    copy = written["longest_copy"]
+    assert copy["num_words"] == len(copy["words"]) >= 3
+    assert copy["heading"].startswith("CHAPTER")
+    words = " ".join(token for token in written["tokens"] if token != "_end_")
+    assert f" {' '.join(copy['words'])} " in f" {words} "
+    # The command writes the same; its store has no tables here, and it says so.
+    environment = {
+        "BOOKLOOM_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": miniature_run.tracking_uri,
+    }  # fmt: skip
+    finished = bookloom(
+        "write", "--prompt", "The captain", "--num-tokens", "30", "--top-k", "2", "--seed", "4",
+        "--model", uri, "--json", **environment,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout) == {**written, "longest_copy": None}
+    assert "longest verbatim copy: unknown" in written_text(json.loads(finished.stdout))
+    assert f"{copy['num_words']} words of {copy['book_id']}, CHAPTER" in written_text(written)
+    error = mistake(bookloom("write", "--temperature", "0", "--json"))
+    assert "temperature is 0.0" in error["message"]
+
+
+def test_export_writes_a_graph(miniature_run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    model = ("--model", miniature_run.summary["model"]["uri"], "--json")
+    finished = bookloom("export", "--out", str(path), *model)
+    assert finished.returncode == 0, finished.stderr
+    exported = json.loads(finished.stdout)
+    assert exported["file"] == str(path)
+    assert exported["num_bytes"] == path.stat().st_size
+    session = onnxruntime.InferenceSession(str(path))
+    assert [value.name for value in session.get_inputs()] == exported["inputs"]
+    assert [value.name for value in session.get_outputs()] == exported["outputs"]
+    assert exported["num_types"] == miniature_run.summary["vocabulary_size"]
+    error = mistake(bookloom("export", "--out", str(path / "inside.onnx"), *model))
+    assert "cannot be written" in error["message"]
 
 
 @pytest.mark.parametrize(

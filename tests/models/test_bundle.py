@@ -26,7 +26,7 @@ def make_bundle(seed: int = 1) -> Bundle:
     tokens = (*SPECIAL_TOKENS, *WORDS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LanguageModel(Architecture(len(tokens), 3, 5, 2, (6, 9), 0.2))
+        model = LanguageModel(Architecture(len(tokens), 3, 5, 2, (6, 9)))
     vocabulary = Vocabulary(tokens, (0, 2, 9, 4, 8, 7, 5, 5, 2, 1, 1), lower_case=True)
     return Bundle(model.eval(), vocabulary, "_end_", LANGUAGE)
 

@@ -1,0 +1,35 @@
+"""A text that a user typed, as a language model reads it: cut as books are."""
+
+from data.errors import UserMistake
+from models.batching import END
+from models.bundle import Bundle
+from tasks.seams.tokeniser import PunktModel, SentenceSplitter, tokens_of
+
+
+def cut_sentences(bundle: Bundle, text: str) -> list[list[str]]:
+    """The tokens of each sentence, in the text's own characters.
+
+    Sentences end where the language of which most was learned has them end.
+    """
+    language = max(bundle.language.values(), key=lambda model: len(model["orthographic_contexts"]))
+    splitter = SentenceSplitter(PunktModel.from_json(language))
+    sentences = (text[start:end] for start, end in splitter.spans(text, 0, len(text)))
+    return [tokens_of(sentence, bundle.vocabulary.unit)[0] for sentence in sentences]
+
+
+def read_text(bundle: Bundle, text: str) -> list[int]:
+    """The token ids of a text, each sentence closed by `_end_`.
+
+    Raises:
+        UserMistake: the text holds no token.
+    """
+    ids = [
+        token_id
+        for sentence in cut_sentences(bundle, text)
+        for token_id in (*bundle.vocabulary.encode(sentence), END)
+    ]
+    if not ids:
+        raise UserMistake(
+            f"The text {text!r} holds no {bundle.vocabulary.unit}.", "Pass --text with a sentence."
+        )
+    return ids
