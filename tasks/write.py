@@ -19,7 +19,7 @@ from models.bundle import Bundle
 from models.sampling import draw, narrowed
 from models.twin import Twin
 from models.verbatim import longest_copy
-from models.vocabulary import Vocabulary
+from models.vocabulary import Unit, Vocabulary
 from tasks.seams.newest_run import newest_run
 from tasks.seams.settings import Settings
 from tasks.seams.tokeniser import as_written
@@ -67,7 +67,7 @@ def write(
     return {
         "model": uri,
         "prompt": settings.prompt,
-        "text": _as_text(prompt, token_ids, written),
+        "text": _as_text(prompt, token_ids, written, bundle.vocabulary.unit),
         "tokens": written,
         "total_nats": nats,
         "seed": settings.seed,
@@ -175,7 +175,7 @@ def _heading(store: Store, name: str, place: dict[str, Any]) -> str:
     )
 
 
-def _as_text(prompt: list[list[str]], token_ids: list[int], written: list[str]) -> str:
+def _as_text(prompt: list[list[str]], token_ids: list[int], written: list[str], unit: Unit) -> str:
     """The prompt's sentences and those written, the first of which ends the prompt's last."""
     sentences = [list(sentence) for sentence in prompt] or [[]]
     for token_id, token in zip(token_ids, written, strict=True):
@@ -183,4 +183,4 @@ def _as_text(prompt: list[list[str]], token_ids: list[int], written: list[str]) 
             sentences.append([])
         else:
             sentences[-1].append(token)
-    return " ".join(as_written(sentence) for sentence in sentences if sentence)
+    return " ".join(as_written(sentence, unit) for sentence in sentences if sentence)

@@ -67,7 +67,7 @@ def test_every_token_of_lanes_costs_the_twin_the_same() -> None:
     compared = 0
     for lane, nats_T in zip(lanes, torch.cat(nats, dim=1), strict=True):
         twin.reset()
-        for column, (token, target) in enumerate(pairwise(lane)):
+        for column, (token, target) in enumerate(pairwise(lane[:])):
             if token == START:
                 twin.reset()
             log_prob = twin.step(int(token))[target]

@@ -170,7 +170,7 @@ def store_with_books(folder: Path, books: dict[str, list[tuple[str, str]]]) -> S
     for book_id, parts in books.items():
         for index, (split, text) in enumerate(parts):
             opened = [START] if index == 0 else []
-            row = (book_id, index, split, [*opened, *ids(*text.split())])
+            row = (book_id, index, split, [*opened, *ids(*text.split())], len(text))
             for column, value in zip(token_ids.values(), row, strict=True):
                 column.append(value)
             place = (book_id, index, f"CHAPTER {index + 1}", 0, 1, split)
@@ -182,6 +182,7 @@ def store_with_books(folder: Path, books: dict[str, list[tuple[str, str]]]) -> S
         "count": [1] * len(TOKENS),
         "num_books": [1] * len(TOKENS),
         "lower_case": [True] * len(TOKENS),
+        "unit": ["word"] * len(TOKENS),
     }
     tables = {}
     for table, columns in ((VOCABULARY, vocabulary), (TOKEN_IDS, token_ids), (SECTIONS, sections)):
