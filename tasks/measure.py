@@ -80,7 +80,7 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
             values |= {f"cluster_{name}": row[name] for name in ("accuracy", "nmi", "ari")}
     log = run.read(TRAINING_LOG)
     clocked = {
-        f"training_{name}": median([x for x in log[name].to_pylist() if x is not None])
+        f"training_{name}": _median([x for x in log[name].to_pylist() if x is not None])
         for name in ("tokens_per_second", "share_of_peak")
     }
     names = [*values, *clocked]
@@ -92,3 +92,7 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
             "clocked": [clocked.get(name) for name in names],
         },
     )
+
+
+def _median(values: list[float]) -> float | None:
+    return median(values) if values else None

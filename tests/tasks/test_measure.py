@@ -1,6 +1,7 @@
 """Figures of a run, from tables that were written by hand."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from data.schemas import (
     BAG_RECOVERY,
     CLUSTER_SCORES,
+    EVALUATIONS,
     PERPLEXITIES,
     TRAINING_LOG,
     VOCABULARY,
@@ -20,12 +22,21 @@ from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome, TableReference
 
 
-def figures(folder: Path, perplexities: list[dict[str, Any]]) -> dict[str, float | None]:
+def figures(
+    folder: Path, perplexities: list[dict[str, Any]], evaluations: Sequence[dict[str, Any]] = ()
+) -> dict[str, float | None]:
     """What `measure` makes of these rows; the other tables are empty."""
     store = Store(str(folder))
     references = {}
-    for table in (BAG_RECOVERY, CLUSTER_SCORES, TRAINING_LOG, VOCABULARY, PERPLEXITIES):
-        rows = perplexities if table is PERPLEXITIES else []
+    for table in (
+        BAG_RECOVERY,
+        CLUSTER_SCORES,
+        EVALUATIONS,
+        TRAINING_LOG,
+        VOCABULARY,
+        PERPLEXITIES,
+    ):
+        rows = {"perplexities": perplexities, "evaluations": evaluations}.get(table.name, [])
         references[table.name] = written(store, table, rows)
     made = StepOutcome(
         step="by hand", key="", tables=references, files={}, reused=False, reasons=[], seconds=0.0
@@ -43,7 +54,7 @@ def figures(folder: Path, perplexities: list[dict[str, Any]]) -> dict[str, float
     return {row["metric"]: row["value"] for row in metrics}
 
 
-def written(store: Store, table: Table, rows: list[dict[str, Any]]) -> TableReference:
+def written(store: Store, table: Table, rows: Sequence[dict[str, Any]]) -> TableReference:
     with store.table_writer(table.name, table, {}) as writer:
         writer.write({name: [row[name] for row in rows] for name in table.schema.names})
     return TableReference(name=table.name, digest=writer.digest, num_rows=len(rows))
@@ -80,3 +91,18 @@ def test_nothing_held_out_has_no_figures(tmp_path: Path) -> None:
     found = figures(tmp_path, [])
     assert found["test_perplexity"] is None
     assert found["test_bits_per_character"] is None
+    assert found["ngram_test_perplexity"] is None
+    assert found["training_tokens_per_second"] is None
+
+
+def evaluation(method: str, split: str, nats: float) -> dict[str, Any]:
+    return {"method": method, "split": split, "nats": nats, "num_tokens": 10, "tuned": "{}"}
+
+
+def test_the_figures_of_the_baseline_are_those_on_test_text(tmp_path: Path) -> None:
+    ways = [("lstm", 3.0), ("n-gram", 5.0), ("lstm + n-gram", 2.0)]
+    rows = [evaluation(m, "test", 10 * math.log(p)) for m, p in ways]
+    rows += [evaluation(m, "validation", 99.0) for m, _ in ways]
+    found = figures(tmp_path, [], rows)
+    assert found["ngram_test_perplexity"] == pytest.approx(5.0)
+    assert found["mixture_test_perplexity"] == pytest.approx(2.0)

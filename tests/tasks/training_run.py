@@ -55,5 +55,6 @@ def main(shelf: str, store: str, tracking_uri: str, checkpoint_seconds: str) -> 
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
+    logging.getLogger("bookloom").addHandler(logging.StreamHandler())
+    logging.getLogger("bookloom").setLevel(logging.INFO)
     main(*sys.argv[1:])
