@@ -73,6 +73,7 @@ def write(
         "seed": settings.seed,
         "longest_copy": copied(
             Store(store_root),
+            bundle.digest(),
             [token for token, i in zip(written, token_ids, strict=True) if i != END],
         ),
     }
@@ -108,14 +109,14 @@ def continuation(
     return written, nats
 
 
-def copied(store: Store, words: list[str]) -> dict[str, Any] | None:
-    """The longest run of words that stands in the training text of the newest run, and where.
+def copied(store: Store, model_digest: str, words: list[str]) -> dict[str, Any] | None:
+    """The longest run of words that stands in the text a model was trained on, and where.
 
     Gives `words`, `num_words`, and the `book_id`, `section_index` and `heading` where they begin;
-    None where the store has no run with these tables. Sentence ends are no words; a run may go on
-    over the end of a section, not over that of a book.
+    None where the store has no run of this model with these tables. Sentence ends are no words; a
+    run may go on over the end of a section, not over that of a book.
     """
-    run = newest_run(store) or {"tables": {}}
+    run = newest_run(store, model_digest) or {"tables": {}}
     names = {
         table: reference["path"].removeprefix(store.path("")).lstrip("/")
         for table, reference in run["tables"].items()

@@ -5,7 +5,12 @@ from typing import Any
 from data.store import Store
 
 
-def newest_run(store: Store) -> dict[str, Any] | None:
-    """The record of the newest run that ended well, or None where there is none."""
+def newest_run(store: Store, model_digest: str | None = None) -> dict[str, Any] | None:
+    """The record of the newest run that ended well, or None where there is none.
+
+    With a digest, of the newest that made or used the language model of this digest.
+    """
     records = [store.read_json(name) for name in store.names("runs") if name.endswith(".json")]
+    if model_digest is not None:
+        records = [record for record in records if record["model"]["digest"] == model_digest]
     return max(records, key=lambda record: float(record["unix_seconds"]), default=None)

@@ -19,12 +19,14 @@ BOOKLOOM = str(Path(sys.executable).with_name("bookloom"))
 
 
 def bookloom(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    # MLflow notes in the environment what tests in this process have set.
+    inherited = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     return subprocess.run(
         [BOOKLOOM, *arguments],
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},
     )
 
 

@@ -190,8 +190,10 @@ def store_with_books(folder: Path, books: dict[str, list[tuple[str, str]]]) -> S
         with store.table_writer(name, table, {}) as writer:
             writer.write(columns)
         tables[table.name] = {"path": store.path(name)}
-    store.write_json("runs/old.json", {"unix_seconds": 1.0, "tables": {}})
-    store.write_json("runs/new.json", {"unix_seconds": 2.0, "tables": tables})
+    ours, other = {"model": {"digest": "ours"}}, {"model": {"digest": "another"}}
+    store.write_json("runs/old.json", {"unix_seconds": 1.0, "tables": {}, **ours})
+    store.write_json("runs/new.json", {"unix_seconds": 2.0, "tables": tables, **ours})
+    store.write_json("runs/newest.json", {"unix_seconds": 3.0, "tables": {}, **other})
     return store
 
 
@@ -221,7 +223,7 @@ BOOKS = {
 def test_the_longest_copy_and_its_place(
     tmp_path: Path, written: str, words: str, place: tuple[Any, ...]
 ) -> None:
-    assert copied(store_with_books(tmp_path, BOOKS), written.split()) == {
+    assert copied(store_with_books(tmp_path, BOOKS), "ours", written.split()) == {
         "words": words.split(),
         "num_words": len(words.split()),
         "book_id": place[0],
@@ -231,7 +233,7 @@ def test_the_longest_copy_and_its_place(
 
 
 def test_a_store_without_tables_has_no_copies(tmp_path: Path) -> None:
-    assert copied(Store(str(tmp_path / "empty")), ["the", "king"]) is None
+    assert copied(Store(str(tmp_path / "empty")), "ours", ["the", "king"]) is None
     store = store_with_books(tmp_path, BOOKS)
     (tmp_path / "steps/any/key/token_ids.parquet").unlink()
-    assert copied(store, ["the", "king"]) is None
+    assert copied(store, "ours", ["the", "king"]) is None
