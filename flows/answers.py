@@ -27,8 +27,8 @@ def written_text(result: Mapping[str, Any]) -> str:
         copied = "longest verbatim copy: none"
     else:
         copied = (
-            f"longest verbatim copy: {copy['num_words']} words of {copy['book_id']}, "
-            f"{copy['heading']}\n  {' '.join(copy['words'])}"
+            f"longest verbatim copy: {copy['num_words']} {copy['unit']}s of "
+            f"{copy['book_id']}, {copy['heading']}\n  {copy['text']}"
         )
     return f"model {result['model']}\n\n{result['text']}\n\n{copied}"
 

@@ -67,6 +67,7 @@ class _Graph:
         self._weights = model.state_dict()
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
+        self._constant_of: dict[str, str] = {}
         self.used: set[str] = set()
 
     def lstm(self, embedded_BTE: str) -> str:
@@ -107,7 +108,7 @@ class _Graph:
         else:
             head_BTF = self._linear(hidden_BTH, "softmax.head")
         head_BTF = self._log_softmax(head_BTF)
-        parts = [self._columns(head_BTF, 0, edges[0])]
+        parts = [self._slice(head_BTF, 0, edges[0], axis=-1)]
         for index, (low, high) in enumerate(pairwise(edges)):
             if tied:
                 inside = self._log_softmax(self._tied(hidden_BTH, low, high))
@@ -115,7 +116,8 @@ class _Graph:
                 projected = self._linear(hidden_BTH, f"softmax.projections.{index}", bias=False)
                 inside = self._log_softmax(self._linear(projected, f"softmax.tails.{index}"))
             entry = edges[0] + index
-            parts.append(self.add("Add", [self._columns(head_BTF, entry, entry + 1), inside]))
+            reached = self._slice(head_BTF, entry, entry + 1, axis=-1)
+            parts.append(self.add("Add", [reached, inside]))
         self.add("Concat", parts, output="log_probabilities", axis=-1)
 
     def as_model(self, facts: dict[str, Any]) -> ModelProto:
@@ -153,8 +155,10 @@ class _Graph:
         return model
 
     def weight(self, name: str) -> str:
-        """A weight of the model as a constant."""
-        return self.constant(self._value(name))
+        """A weight of the model as a constant, the same one however often it is asked for."""
+        if name not in self._constant_of:
+            self._constant_of[name] = self.constant(self._value(name))
+        return self._constant_of[name]
 
     def constant(self, value: npt.NDArray[Any]) -> str:
         """A constant of the graph."""
@@ -190,15 +194,15 @@ class _Graph:
         return self.add("Add", [product, self.weight(f"{name}.bias")]) if bias else product
 
     def _tied(self, projected: str, first: int, last: int) -> str:
-        """Scores of some words by the vectors that they are read by."""
-        vectors_WE = self._value("embedding.weight")[first:last]
+        """Scores of some words by the vectors that they are read by, which stand once in a file."""
+        vectors = self._slice(self.weight("embedding.weight"), first, last, axis=0)
+        product = self.add("MatMul", [projected, self.add("Transpose", [vectors], perm=[1, 0])])
         bias_W = self._value("softmax.word_bias")[first:last]
-        product = self.add("MatMul", [projected, self.constant(vectors_WE.T)])
         return self.add("Add", [product, self.constant(bias_W)])
 
     def _log_softmax(self, values: str) -> str:
         return self.add("LogSoftmax", [values], axis=-1)
 
-    def _columns(self, values: str, first: int, last: int) -> str:
-        bounds = [self.constant(np.array([bound])) for bound in (first, last, -1)]
+    def _slice(self, values: str, first: int, last: int, *, axis: int) -> str:
+        bounds = [self.constant(np.array([bound])) for bound in (first, last, axis)]
         return self.add("Slice", [values, *bounds])

@@ -39,16 +39,10 @@ class TwinState:
 class Twin:
     """A language model that reads one token at a time.
 
-    Args:
-        model: the model, in evaluation.
-
-    Raises:
-        ValueError: the model is in training, where dropout would make every step random.
+    Nothing is dropped while it reads.
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        if model.training:
-            raise ValueError("a model in training has no twin: call its eval() first")
         self._model = model
         self.reset()
 
@@ -69,12 +63,13 @@ class Twin:
         num_types = self._model.architecture.num_types
         if not 0 <= token_id < num_types:
             raise ValueError(f"token {token_id} is none of the {num_types} of the vocabulary")
-        hidden_11H, self._state = self._model(torch.tensor([[token_id]]), self._state)
+        token_ids_11 = torch.tensor([[token_id]], device=self._model.device)
+        hidden_11H, self._state = self._model(token_ids_11, self._state)
         log_probs_1V = self._model.softmax.log_probabilities(hidden_11H[:, 0])
-        return np.asarray(log_probs_1V[0].numpy())
+        return np.asarray(log_probs_1V[0].cpu().numpy())
 
     @property
     def state(self) -> TwinState:
         """The state after the last token read: a copy, which later steps leave as it is."""
-        hidden_LH, cell_LH = (part[:, 0].detach().numpy().copy() for part in self._state)
+        hidden_LH, cell_LH = (part[:, 0].detach().cpu().numpy().copy() for part in self._state)
         return TwinState(hidden_LH, cell_LH)

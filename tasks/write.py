@@ -112,9 +112,10 @@ def continuation(
 def copied(store: Store, model_digest: str, words: list[str]) -> dict[str, Any] | None:
     """The longest run of words that stands in the text a model was trained on, and where.
 
-    Gives `words`, `num_words`, and the `book_id`, `section_index` and `heading` where they begin;
-    None where the store has no run of this model with these tables. Sentence ends are no words; a
-    run may go on over the end of a section, not over that of a book.
+    Gives `words`, `num_words`, their `unit` (where that is characters, they stand for words), the
+    `text` that they make, and the `book_id`, `section_index` and `heading` where they begin; None
+    where the store has no run of this model with these tables. Sentence ends are no words; a run
+    may go on over the end of a section, not over that of a book.
     """
     run = newest_run(store, model_digest) or {"tables": {}}
     names = {
@@ -130,6 +131,8 @@ def copied(store: Store, model_digest: str, words: list[str]) -> dict[str, Any] 
     longest: dict[str, Any] = {
         "words": [],
         "num_words": 0,
+        "unit": vocabulary.unit,
+        "text": "",
         "book_id": None,
         "section_index": None,
         "heading": None,
@@ -145,6 +148,7 @@ def copied(store: Store, model_digest: str, words: list[str]) -> dict[str, Any] 
                 "section_index": indices[np.searchsorted(ends, copy.text_start, side="right")],
             }
     if longest["words"]:
+        longest["text"] = as_written(longest["words"], vocabulary.unit)
         longest["heading"] = _heading(store, names[SECTIONS.name], longest)
     return longest
 

@@ -24,14 +24,19 @@ TOKENS = (*SPECIAL_TOKENS, *WORDS)
 def tiny_bundle(num_layers: int, cutoffs: tuple[int, ...], **more: Any) -> Bundle:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        model = LanguageModel(Architecture(len(TOKENS), 6, 11, num_layers, cutoffs, **more))
+        width = 44 if more.get("inputs") == "one_hot" else 6
+        model = LanguageModel(Architecture(len(TOKENS), width, 11, num_layers, cutoffs, **more))
         with torch.no_grad():
             for weights in model.parameters():
                 weights.add_(torch.randn(weights.shape) * 0.5)  # biases too, -inf stays
     return Bundle(model.eval(), Vocabulary(TOKENS, (1,) * len(TOKENS), True), "_end_", {})
 
 
-@pytest.mark.parametrize("more", [{}, {"tied": True}, {"initial_state": "learned"}], ids=str)
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"tied": True}, {"initial_state": "learned"}, {"inputs": "one_hot"}],
+    ids=str,
+)
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 @pytest.mark.parametrize("cutoffs", [(), (9,), (7, 20)])
 def test_runtime_agrees_over_windows_with_carried_state(
@@ -93,6 +98,22 @@ def test_axes_are_named_and_metadata_says_the_rest() -> None:
         "initial_hidden": [[0.0] * 11] * 2,
         "initial_cell": [[0.0] * 11] * 2,
     }
+
+
+def test_a_learned_initial_state_stands_in_the_metadata() -> None:
+    bundle = tiny_bundle(2, (), initial_state="learned")
+    metadata = InferenceSession(to_onnx(bundle)).get_modelmeta().custom_metadata_map
+    for name, part in zip(
+        ("initial_hidden", "initial_cell"), bundle.model.initial_state(1), strict=True
+    ):
+        assert torch.equal(torch.tensor(json.loads(metadata[name])), part[:, 0].detach())
+
+
+def test_tied_vectors_stand_once_in_the_file() -> None:
+    graph = onnx.load_from_string(to_onnx(tiny_bundle(1, (7, 20), tied=True))).graph
+    as_wide = [tuple(c.dims) for c in graph.initializer if len(c.dims) == 2 and 6 in c.dims]
+    assert as_wide.count((len(TOKENS), 6)) == 1
+    assert sum(rows * columns for rows, columns in as_wide) == 6 * (len(TOKENS) + 11 + 2)
 
 
 def test_the_same_bundle_gives_the_same_bytes_and_stays_as_it_was() -> None:

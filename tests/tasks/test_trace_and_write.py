@@ -17,7 +17,7 @@ from models.bundle import Bundle
 from models.language_model import Architecture, LanguageModel
 from models.vocabulary import Vocabulary
 from tasks.score import score_text
-from tasks.seams.tokeniser import learn_punkt
+from tasks.seams.tokeniser import as_written, learn_punkt
 from tasks.seams.user_files import beside
 from tasks.seams.user_text import cut_sentences, read_text
 from tasks.trace import trace_columns
@@ -226,6 +226,8 @@ def test_the_longest_copy_and_its_place(
     assert copied(store_with_books(tmp_path, BOOKS), "ours", written.split()) == {
         "words": words.split(),
         "num_words": len(words.split()),
+        "unit": "word",
+        "text": as_written(words.split()),
         "book_id": place[0],
         "section_index": place[1],
         "heading": place[2],

@@ -1,0 +1,38 @@
+"""What short commands answer a person, word by word."""
+
+from typing import Any
+
+import pytest
+
+from flows.answers import written_text
+
+PLACE = {"book_id": "tale", "section_index": 1, "heading": "CHAPTER 2"}
+
+
+@pytest.mark.parametrize(
+    ("copy", "last_lines"),
+    [
+        (
+            {"words": ["king", "'s", "."], "num_words": 3, "unit": "word", "text": "king's."},
+            ["longest verbatim copy: 3 words of tale, CHAPTER 2", "  king's."],
+        ),
+        (
+            {"words": list("o king"), "num_words": 6, "unit": "character", "text": "o king"},
+            ["longest verbatim copy: 6 characters of tale, CHAPTER 2", "  o king"],
+        ),
+        ({"words": [], "num_words": 0}, ["longest verbatim copy: none"]),
+        (
+            None,
+            ["longest verbatim copy: unknown, the store has no tables of the training text"],
+        ),
+    ],
+)
+def test_what_was_copied_is_said(copy: dict[str, Any] | None, last_lines: list[str]) -> None:
+    result = {
+        "model": "models:/bookloom/1",
+        "text": "The king's.",
+        "longest_copy": copy and {**copy, **PLACE},
+    }
+    assert written_text(result).split("\n") == [
+        "model models:/bookloom/1", "", "The king's.", "", *last_lines,
+    ]  # fmt: skip
