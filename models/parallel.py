@@ -35,7 +35,7 @@ def shared_training(
     """The training, restored from the snapshot if there is one, its lanes shared among processes.
 
     Raises:
-        ValueError: as `Training` and `Training.restore` do.
+        ValueError: as `Training` does; OtherTraining: as `Training.restore` does.
     """
     arguments = (model, stream, validation_lanes, recipe, seed, snapshot)
     if num_processes == 1:

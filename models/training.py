@@ -45,6 +45,10 @@ class TrainingDiverged(ValueError):
     """The loss is no longer a number."""
 
 
+class OtherTraining(ValueError):
+    """A snapshot is not of this training."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One row of the training log."""
@@ -156,7 +160,7 @@ class Training:
         """Go back to a snapshot.
 
         Raises:
-            ValueError: it is of another recipe or architecture.
+            OtherTraining: it is of another recipe, architecture or number of steps.
         """
         own = {
             "recipe": self.recipe.as_json(),
@@ -165,7 +169,9 @@ class Training:
         }
         for name, value in own.items():
             if _plain(values[name]) != _plain(value):
-                raise ValueError(f"the snapshot is of another {name}: {values[name]}, not {value}")
+                raise OtherTraining(
+                    f"the snapshot is of another {name}: {values[name]}, not {value}"
+                )
         for name in _COUNTERS:
             setattr(self, name, values[name])
         self.best_loss = math.inf if values["best_loss"] is None else values["best_loss"]

@@ -32,7 +32,7 @@ from models.language_model import LanguageModel
 from models.parallel import shared_training
 from models.recipe import Recipe
 from models.speed import matrix_product_speed, operations_per_token, steps_within
-from models.training import Record, Training, TrainingDiverged
+from models.training import OtherTraining, Record, Training, TrainingDiverged
 from models.vocabulary import Vocabulary
 from tasks.seams.drawing_curve import draw_training_curve_png
 from tasks.seams.report import progress, say
@@ -74,6 +74,11 @@ def train(run: StepRun, settings: TrainSettings) -> None:
             raise UserMistake(
                 f"Training failed: {error}. What was reached before is in its last checkpoint.",
                 "Lower train.learning_rate.",
+            ) from error
+        except OtherTraining as error:
+            raise UserMistake(
+                f"The checkpoints in {run.checkpoints.path} are of another training: {error}.",
+                "Delete that folder: the training then begins afresh.",
             ) from error
         except ValueError as error:
             raise UserMistake(f"The text cannot be trained on: {error}.", "Add text.") from error

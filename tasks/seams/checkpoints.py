@@ -32,6 +32,11 @@ class Checkpoints:
     def __init__(self, store: Store, folder: str) -> None:
         self._store, self._folder = store, folder
 
+    @property
+    def path(self) -> str:
+        """Where they stand."""
+        return self._store.path(self._folder)
+
     def keep(self, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Publish a checkpoint whole, then remove those that are too old to be needed."""
         metadata = {METADATA_KEY: json.dumps(values, sort_keys=True)}

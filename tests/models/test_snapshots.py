@@ -17,7 +17,7 @@ from models.batching import END, START, UNKNOWN, TokenIds, split_sentences
 from models.evaluation import evaluate
 from models.language_model import Architecture, Dropout, LanguageModel
 from models.recipe import Recipe
-from models.training import Record, Training
+from models.training import OtherTraining, Record, Training
 
 NUM_TYPES = 13
 PLAIN = Recipe(
@@ -127,7 +127,7 @@ def test_a_snapshot_of_another_recipe_is_refused(change: dict[str, Any], message
     training = Training(tiny_model(), STREAM, VALIDATION, PLAIN)
     next(training.run())
     other = Training(tiny_model(), STREAM, VALIDATION, replace(PLAIN, **change))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(OtherTraining, match=message):
         other.restore(*training.snapshot())
 
 
