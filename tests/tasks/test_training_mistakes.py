@@ -62,7 +62,7 @@ def test_checkpoints_of_another_training(miniature_shelf: Path, tmp_path: Path) 
     store.delete(f"{folder}/manifest.json")
     values = {"training": {"recipe": {"num_lanes": 5}}, "rows": []}
     Checkpoints(store, f"{folder}/checkpoints").keep(3, {"a": torch.zeros(1)}, values)
-    with pytest.raises(UserMistake, match="are of another training: .* another recipe") as mistake:
+    with pytest.raises(UserMistake, match=r"are of another training: .* another recipe") as mistake:
         train_on(miniature_shelf, tmp_path, EmbedSettings())
     assert "Delete that folder" in mistake.value.remedy
 
