@@ -5,6 +5,10 @@
 Files hold white-space separated tokens, one sentence a line; every line end is a token too. Words
 that stand once in the training file, and `<unk>`, are `_unknown_`. Each file counts as one book.
 With --characters the files are raw text and every character is a token.
+
+The model's size and its recipe follow from what is asked for, as PRESETS says: a small, fast one
+for so many epochs, a larger one for --minutes, and one for characters. Options change single
+values: --hidden 512 --dropout 0.3.
 """
 
 import argparse
@@ -15,8 +19,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +37,7 @@ from models.mixture import best_weight, mix_nats
 from models.recipe import Recipe
 from models.speed import (
     fastest_number_type,
+    keep_freed_memory,
     matrix_product_speed,
     operations_per_token,
     steps_within,
@@ -39,8 +45,57 @@ from models.speed import (
 from models.training import Training
 from models.vocabulary import Vocabulary, build_vocabulary
 from tasks.seams.token_stream import TokenFile
+from tasks.seams.word_vectors import train_word2vec
 
 VALIDATION_LANES = 16  # while training; in the end it is one
+MANY_TOKENS = 1_500_000  # of training text, from which on --minutes takes the large model
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {
+        "embedding": 128,
+        "hidden": 224,
+        "tied": False,
+        "cutoffs": [500, 3000],
+        "rate": 1e-2,
+        "dropout": 0.0,
+        "lanes": 32,
+        "window": 32,
+        "word2vec_epochs": 0,
+    },
+    "thorough": {
+        "embedding": 256,
+        "hidden": 384,
+        "tied": True,
+        "cutoffs": [500, 3000],
+        "rate": 8e-3,
+        "dropout": 0.3,
+        "lanes": 32,
+        "window": 32,
+        "word2vec_epochs": 0,
+    },
+    "large": {
+        "embedding": 256,
+        "hidden": 512,
+        "tied": True,
+        "cutoffs": [500, 5000, 15000],
+        "rate": 1e-2,
+        "dropout": 0.25,
+        "lanes": 64,
+        "window": 32,
+        "word2vec_epochs": 3,
+    },
+    "characters": {
+        "embedding": 64,
+        "hidden": 384,
+        "tied": False,
+        "cutoffs": [],
+        "rate": 8e-3,
+        "dropout": 0.05,
+        "lanes": 64,
+        "window": 50,
+        "word2vec_epochs": 0,
+    },
+}
 ENCODED_AT_ONCE = 1 << 20
 
 
@@ -48,6 +103,7 @@ def main() -> None:
     """Train, evaluate, print."""
     options = _options()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     torch.manual_seed(options.seed)
     vocabulary = _vocabulary(options.train, options.characters)
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +114,8 @@ def main() -> None:
             own = f"{folder}/{name}"
             _encode(getattr(options, name), own, vocabulary, options.characters)
             held_out[name] = np.fromfile(own, dtype=np.int32)
-        result = _measured(options, vocabulary, TokenFile(path), held_out)
+        stream = TokenFile(path)
+        result = _measured(_with_preset(options, len(stream)), vocabulary, stream, held_out)
     if options.json:
         print(json.dumps(result))
     else:
@@ -85,6 +142,8 @@ def _measured(
         )
     ).to(device)
     model.softmax.start_from(vocabulary.counts)
+    if options.word2vec_epochs:
+        _begin_with_word2vec(model, vocabulary, options)
     recipe = Recipe(
         num_lanes=options.lanes,
         window_length=options.window,
@@ -99,12 +158,13 @@ def _measured(
             recurrent=options.recurrent_dropout,
         ),
         number_type=options.number_type or fastest_number_type(device.type),
-        validate_every_steps=options.validate_every,
+        validate_every_steps=options.validate_every or (100 if options.until_perplexity else None),
         moving_lanes=True,
     )
     validation = cut_lanes(held_out["valid"], VALIDATION_LANES)
     if options.minutes:
-        num_steps = steps_within(60.0 * options.minutes, model, stream, validation, recipe)
+        left = 60.0 * options.minutes - (time.monotonic() - started)
+        num_steps = steps_within(left, model, stream, validation, recipe)
         recipe = replace(recipe, num_steps=num_steps)
     if options.steps:
         recipe = replace(recipe, num_steps=options.steps)
@@ -140,6 +200,7 @@ def _measured(
         "tokens_per_second": speed,
         "seconds": seconds,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "preset": options.preset,
         "steps": training.num_steps,
         "vocabulary_size": len(vocabulary),
         "training_tokens": len(stream),
@@ -154,6 +215,42 @@ def _measured(
     if options.ngram:
         result |= _with_ngram(model, vocabulary, stream, held_out)
     return result
+
+
+def _begin_with_word2vec(
+    model: LanguageModel, vocabulary: Vocabulary, options: argparse.Namespace
+) -> None:
+    """Let the embeddings begin as word2vec's vectors, as large as they would have been drawn."""
+    known = train_word2vec(
+        _Sentences(options.train, vocabulary, options.characters),
+        width=options.embedding,
+        window=5,
+        num_epochs=options.word2vec_epochs,
+        skip_gram=True,
+        num_negative=5,
+        seed=options.seed,
+    )
+    with torch.no_grad():
+        weight = model.embedding.weight
+        rms = weight.square().mean().sqrt()
+        rows = [index for index, token in enumerate(vocabulary.tokens) if token in known]
+        vectors = torch.from_numpy(np.array([known[vocabulary.tokens[row]] for row in rows]))
+        vectors -= vectors.mean(dim=0)
+        weight[rows] = (vectors * rms / vectors.square().mean().sqrt()).to(weight)
+
+
+@dataclass(frozen=True)
+class _Sentences:
+    """A file's sentences with their `_end_`, read anew each time that they are gone through."""
+
+    path: str
+    vocabulary: Vocabulary
+    characters: bool
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for tokens in _tokens(self.path, self.characters):
+            ids = [*self.vocabulary.encode(tokens), END]
+            yield [self.vocabulary.tokens[token_id] for token_id in ids]
 
 
 def _with_ngram(
@@ -208,6 +305,15 @@ def _encode(path: str, target: str, vocabulary: Vocabulary, characters: bool) ->
         file.write(np.array(waiting, dtype=np.int32).tobytes())
 
 
+def _with_preset(options: argparse.Namespace, num_tokens: int) -> argparse.Namespace:
+    """The options, what was not given taken from the preset that fits."""
+    fitting = "large" if num_tokens > MANY_TOKENS else "thorough"
+    fitting = "characters" if options.characters else fitting if options.minutes else "fast"
+    preset = options.preset or fitting
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    return argparse.Namespace(**{**vars(options), **PRESETS[preset], **given, "preset": preset})
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -225,16 +331,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--ngram", action="store_true", help="add Kneser-Ney and the mixture")
     parser.add_argument("--until-perplexity", type=float, help="stop when validation reaches it")
     parser.add_argument("--validate-every", type=int, help="steps; an epoch by default")
-    parser.add_argument("--embedding", type=int, default=192)
-    parser.add_argument("--hidden", type=int, default=256)
+    parser.add_argument("--preset", choices=PRESETS, help="by default the one that fits")
+    parser.add_argument("--embedding", type=int)
+    parser.add_argument("--hidden", type=int)
+    parser.add_argument("--word2vec-epochs", type=int, help="0 learns vectors from nothing")
     parser.add_argument("--layers", type=int, default=1)
-    parser.add_argument("--cutoffs", type=int, nargs="*", default=[500, 3000])
-    parser.add_argument("--tied", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--lanes", type=int, default=32)
-    parser.add_argument("--window", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=1e-2)
+    parser.add_argument("--cutoffs", type=int, nargs="*")
+    parser.add_argument("--tied", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--lanes", type=int)
+    parser.add_argument("--window", type=int)
+    parser.add_argument("--rate", type=float)
     parser.add_argument("--decay", type=float, default=0.01)
-    parser.add_argument("--dropout", type=float, default=0.2)
+    parser.add_argument("--dropout", type=float)
     parser.add_argument("--type-dropout", type=float, default=0.0)
     parser.add_argument("--recurrent-dropout", type=float, default=0.0)
     parser.add_argument("--verbose", action="store_true", help="print each validation")

@@ -82,8 +82,16 @@ SECTIONS = Table(
         Column("char_start", pa.int64(), "first character in the book's text", "characters"),
         Column("char_end", pa.int64(), "one past the last character", "characters"),
         Column("split", pa.string(), f"{SPLITS}: the book's own, unless that is by_section"),
+        Column("sha256", pa.string(), "SHA-256 of the section's text"),
     ),
     by_book=True,
+)
+
+WARM_START_SECTIONS = Table(
+    "warm_start_sections",
+    "a section that the model to go on from has learned from",
+    "warm_start",
+    (Column("sha256", pa.string(), "SHA-256 of the section's text"),),
 )
 
 REFUSALS = Table(
@@ -195,40 +203,44 @@ INPUT_VECTORS = Table(
     ),
 )
 
-TRAINING_LOG = Table(
-    "training_log",
-    "a logged step",
-    "train",
-    (
-        Column("step", pa.int64(), "optimiser steps made", "steps"),
-        Column("tokens_seen", pa.int64(), "target tokens trained on so far", "tokens"),
-        Column("elapsed_seconds", pa.float64(), "since training began", "seconds", volatile=True),
-        Column("split", pa.string(), "train (mean since the last row) or validation (all of it)"),
-        Column("loss_nats_per_token", pa.float64(), "cross-entropy", "nats/token"),
-        Column("bits_per_character", pa.float64(), "the same, by the text's length", "bits"),
-        Column("learning_rate", pa.float64(), "at this step"),
-        Column(
-            "gradient_norm",
-            pa.float64(),
-            "before clipping, mean since the last row; none for validation",
-            nullable=True,
-        ),
-        Column(
-            "tokens_per_second",
-            pa.float64(),
-            "speed since the last row",
-            "tokens/s",
-            nullable=True,
-            volatile=True,
-        ),
-        Column(
-            "share_of_peak",
-            pa.float64(),
-            "of this machine's own matrix-product speed, reached in the products of training",
-            nullable=True,
-            volatile=True,
-        ),
+TRAINING_LOG_COLUMNS = (
+    Column("step", pa.int64(), "optimiser steps made", "steps"),
+    Column("tokens_seen", pa.int64(), "target tokens trained on so far", "tokens"),
+    Column("elapsed_seconds", pa.float64(), "since training began", "seconds", volatile=True),
+    Column("split", pa.string(), "train (mean since the last row) or validation (all of it)"),
+    Column("loss_nats_per_token", pa.float64(), "cross-entropy", "nats/token"),
+    Column("bits_per_character", pa.float64(), "the same, by the text's length", "bits"),
+    Column("learning_rate", pa.float64(), "at this step"),
+    Column(
+        "gradient_norm",
+        pa.float64(),
+        "before clipping, mean since the last row; none for validation",
+        nullable=True,
     ),
+    Column(
+        "tokens_per_second",
+        pa.float64(),
+        "speed since the last row",
+        "tokens/s",
+        nullable=True,
+        volatile=True,
+    ),
+    Column(
+        "share_of_peak",
+        pa.float64(),
+        "of this machine's own matrix-product speed, reached in the products of training",
+        nullable=True,
+        volatile=True,
+    ),
+)
+
+TRAINING_LOG = Table("training_log", "a logged step", "train", TRAINING_LOG_COLUMNS)
+
+AFRESH_LOG = Table(
+    "afresh_log",
+    "a logged step of the training that a warm start is held against",
+    "train_afresh",
+    TRAINING_LOG_COLUMNS,
 )
 
 PERPLEXITIES = Table(
@@ -462,6 +474,8 @@ TRACE = Table(
 # Files that stand beside the tables.
 TRAINED_WEIGHTS_FILE = "trained_weights.safetensors"
 LANGUAGE_MODEL_FILE = "language_model.safetensors"
+WARM_START_MODEL_FILE = "warm_start_model.safetensors"
+AFRESH_MODEL_FILE = "afresh_model.safetensors"
 TRAINING_CURVE_FILE = "training_curve.png"
 MAP_PICTURE_FILE = "map.png"
 MAP_PAGE_FILE = "map.html"
@@ -492,6 +506,11 @@ TABLES: dict[str, Table] = {
         CLUSTER_SCORES,
         METRICS,
     )
+}
+
+# Written only by runs that go on from a model.
+WARM_START_TABLES: dict[str, Table] = {
+    table.name: table for table in (WARM_START_SECTIONS, AFRESH_LOG)
 }
 
 # Written by a command where its user says, not by a step of a run.

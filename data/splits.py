@@ -1,6 +1,6 @@
 """Which books, or which sections of a lone book, are for training and which are held out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Literal
 
@@ -13,13 +13,18 @@ ONE_IN = 12  # the share of books, or of a lone book's characters, in each held-
 
 
 def assign_splits(
-    book_ids_and_sha256: Sequence[tuple[str, str]], *, plays: bool, seed: int
+    book_ids_and_sha256: Sequence[tuple[str, str]],
+    *,
+    plays: bool,
+    seed: int,
+    learned: Collection[str] = (),
 ) -> dict[str, Split]:
     """Return each book's split; books of fewer than three are all split `by_section`.
 
     The packaged plays have a fixed split (the 6th and the 12th of every 12, by path), so that
     figures on them can be compared. Other books are ranked by a seeded hash of their content,
-    which does not depend on their names, places or order.
+    which does not depend on their names, places or order. Books that a model to go on from has
+    learned from (`learned`, by id) are for training, as long as two others can be held out.
     """
     if plays:
         places: dict[int, Split] = {ONE_IN // 2 - 1: "validation", ONE_IN - 1: "test"}
@@ -27,10 +32,14 @@ def assign_splits(
         return {book_id: places.get(i % ONE_IN, "train") for i, book_id in enumerate(book_ids)}
     if len(book_ids_and_sha256) < 3:
         return {book_id: "by_section" for book_id, _ in book_ids_and_sha256}
+    num_new = len(book_ids_and_sha256) - len(learned)
+    if num_new < 2:
+        learned, num_new = (), len(book_ids_and_sha256)
     ranked = sorted(
-        book_ids_and_sha256, key=lambda book: sha256(f"{seed}:{book[1]}".encode()).digest()
+        book_ids_and_sha256,
+        key=lambda book: (book[0] in learned, sha256(f"{seed}:{book[1]}".encode()).digest()),
     )
-    num_held_out = max(1, round(len(ranked) / ONE_IN))
+    num_held_out = max(1, min(round(len(ranked) / ONE_IN), num_new // 2))
     splits: dict[str, Split] = {}
     for rank, (book_id, _) in enumerate(ranked):
         if rank < num_held_out:

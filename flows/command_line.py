@@ -41,6 +41,7 @@ app = App(
         "bookloom run --deployment standard",
         'bookloom run --books my-novel.txt "shelf/*.txt"',
         "bookloom run --unit character --minutes 10",
+        "bookloom run --books my-novel.txt --warm-start newest",
     )
 )
 def run(
@@ -49,6 +50,7 @@ def run(
     books: Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")] = None,
     unit: Literal["word", "character"] | None = None,
     minutes: float | None = None,
+    warm_start: str | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline: read, tokenise, train, pick sentences from bags, draw the map.
@@ -58,6 +60,7 @@ def run(
         books: text files, folders or patterns to read in place of the deployment's books.
         unit: what a token is, in place of the deployment's choice.
         minutes: how long to train the language model, in place of the deployment's epochs.
+        warm_start: a model to go on training from, such as models:/bookloom/1, or newest.
         as_json: print one JSON object.
     """
     from flows.deployments import deployment_settings
@@ -69,6 +72,7 @@ def run(
         ("read", "books", books),
         ("tokenise", "unit", unit),
         ("train", "minutes", minutes),
+        ("warm_start", "model", warm_start),
     ):
         if value is not None:
             settings = {**settings, step: {**settings.get(step, {}), name: value}}

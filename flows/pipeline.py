@@ -27,6 +27,8 @@ from tasks.seams.settings import Settings
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import train
+from tasks.train_afresh import train_afresh
+from tasks.warm_start import WarmStartSettings, warm_start
 from tasks.weigh import WeighSettings, weigh
 
 
@@ -41,6 +43,7 @@ class PipelineSettings(Settings):
     """Of everything that draws random numbers."""
     num_threads: int = 2
     """Threads that products use; with the seed, part of the promise of equal digests."""
+    warm_start: WarmStartSettings = WarmStartSettings()
     read: ReadSettings = ReadSettings()
     tokenise: TokeniseSettings = TokeniseSettings()
     count: CountSettings = CountSettings()
@@ -66,23 +69,27 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
         num_threads=settings.num_threads,
         settings=settings.model_dump(mode="json"),
     ) as run:
-        books = read(run, settings.read)
+        before = [warm_start(run, settings.warm_start)] if settings.warm_start.model else []
+        books = read(run, settings.read, *before)
         sentences = tokenise(run, settings.tokenise, books)
-        vocabulary = count(run, settings.count, books, sentences)
+        vocabulary = count(run, settings.count, books, sentences, *before)
         token_ids = encode(run, EncodeSettings(), books, sentences, vocabulary)
 
         vectors = embed(run, settings.embed, vocabulary, token_ids)
-        trained = train(run, settings.train, sentences, vocabulary, token_ids, vectors)
+        to_learn_from = (sentences, vocabulary, token_ids, vectors)
+        trained = train(run, settings.train, *to_learn_from, *before)
+        is_compared = before and settings.warm_start.compare
+        afresh = [train_afresh(run, settings.train, *to_learn_from)] if is_compared else []
         model = choose_opening(run, settings.choose_opening, token_ids, trained)
-        perplexities = evaluate(run, settings.evaluate, token_ids, model)
+        perplexities = evaluate(run, settings.evaluate, token_ids, model, *afresh)
         picked = pick(run, settings.pick, model)
         recovered = recover(run, settings.recover, token_ids, model)
 
         features = weigh(run, settings.weigh, books, sentences)
         clusters = cluster(run, settings.cluster, books, features)
 
-        made = [books, sentences, vocabulary, token_ids, vectors, trained, model, perplexities]
-        made += [picked, recovered, features, clusters]
+        made = [*before, books, sentences, vocabulary, token_ids, vectors, trained, *afresh, model]
+        made += [perplexities, picked, recovered, features, clusters]
         metrics = measure(run, MeasureSettings(), *made)
         summary: dict[str, Any] = publish(run, started, [*made, metrics])
     return summary

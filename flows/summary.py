@@ -32,6 +32,7 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"({summary['vocabulary_size']:,} types, {_share(summary['unknown_share'])} unknown)",
         f"  n-gram model        {_shown(metrics['ngram_test_perplexity'])} alone, "
         f"{_shown(metrics['mixture_test_perplexity'])} mixed with the language model",
+        *_warm_start_lines(metrics),
         f"bits per character    {_shown(metrics['test_bits_per_character'])} on test text",
         f"{f'hidden {unit}s found':<21} {_share(metrics['bag_words_recovered'])} of {unit}s, "
         f"{_share(metrics['bag_sentences_recovered'])} of whole sentences",
@@ -54,6 +55,12 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"done in {summary['seconds']:.0f} s",
     ]
     return "\n".join(lines)
+
+
+def _warm_start_lines(metrics: Mapping[str, Any]) -> list[str]:
+    if metrics["afresh_test_perplexity"] is None:
+        return []
+    return [f"  trained afresh      {_shown(metrics['afresh_test_perplexity'])}, in as many steps"]
 
 
 def _sentence_lines(tables: Mapping[str, Any], unit: str) -> list[str]:

@@ -10,13 +10,15 @@ N rows of a single step, K asked-for words a row, V vocabulary. A state is (h_LB
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.adaptive_softmax import AdaptiveSoftmax
-from models.batching import NOTHING, Window
+from models.batching import END, NOTHING, START, Window
 
 State = tuple[Tensor, ...]
 
@@ -24,6 +26,9 @@ State = tuple[Tensor, ...]
 @dataclass(frozen=True)
 class Architecture:
     """What it takes to build a model before its weights are loaded.
+
+    A model that was trained on separate sentences knows no state from before a sentence: with
+    `at_sentence` reset, it reads `_end_` as the `_start_` of the next one, from the initial state.
 
     With `inputs` one_hot the LSTM reads a token as a unit vector: its input weights' row for the
     token. These rows, 4H wide, are the embedding then, and the LSTM's own input matrix stays the
@@ -38,6 +43,7 @@ class Architecture:
     tied: bool = False
     initial_state: Literal["zeros", "learned"] = "zeros"
     inputs: Literal["vectors", "one_hot"] = "vectors"
+    at_sentence: Literal["carry", "reset"] = "carry"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which `Architecture(**values)` makes it again."""
@@ -145,7 +151,24 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, State]:
         """Read tokens: (hidden_BTH, state after the last column)."""
         masks = masks or Masks()
-        embedded_BTE = self.embedding(token_ids_BT)
+        if self.architecture.at_sentence == "carry":
+            return self._read(token_ids_BT, state, masks)
+        ends_BT = token_ids_BT == END
+        edges = sorted({0, *torch.nonzero(ends_BT.any(dim=0))[:, 0].tolist(), ends_BT.shape[1]})
+        hidden = []
+        for first, last in pairwise(edges):
+            state = self.reset(state, ends_BT[:, first])
+            piece_BP = token_ids_BT[:, first:last].masked_fill(ends_BT[:, first:last], START)
+            hidden_BPH, state = self._read(piece_BP, state, masks)
+            hidden.append(hidden_BPH)
+        return torch.cat(hidden, dim=1), state
+
+    def _read(self, token_ids_BT: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        # Tied, the gradient of the rows that are read is added to that of all rows as they are
+        # scored; otherwise the optimiser wants it whole.
+        embedded_BTE = functional.embedding(
+            token_ids_BT, self.embedding.weight, sparse=self.architecture.tied
+        )
         if masks.types_V is not None:
             embedded_BTE = embedded_BTE * masks.types_V[token_ids_BT][..., None]
         embedded_BTE = _masked(embedded_BTE, masks.inputs_B1E)

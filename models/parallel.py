@@ -16,6 +16,7 @@ from torch.multiprocessing.spawn import spawn
 from models.batching import Tokens
 from models.language_model import LanguageModel
 from models.recipe import Recipe
+from models.speed import keep_freed_memory
 from models.training import Training
 
 Snapshot = tuple[Mapping[str, Tensor], Mapping[str, Any]]
@@ -68,6 +69,7 @@ def _help(
     index: int, num_processes: int, port: int, num_threads: int, arguments: tuple[Any, ...]
 ) -> None:
     torch.set_num_threads(num_threads)
+    keep_freed_memory()
     model, *others = arguments
     rank = index + 1
     if model.device.type == "cuda":

@@ -99,6 +99,7 @@ def build_vocabulary(
     maximum_types: int | None,
     lower_case: bool,
     unit: Unit = "word",
+    inherited: Sequence[str] = (),
 ) -> Vocabulary:
     """A vocabulary from the counts of folded tokens.
 
@@ -110,20 +111,26 @@ def build_vocabulary(
         maximum_types: only so many words have one, the most frequent; ties go by spelling.
         lower_case: whether they were folded.
         unit: what a token is.
+        inherited: words that keep the ids they have, however often they stand in this text; the
+            new ones come after them.
 
     Raises:
         ValueError: no word is left.
     """
-    known = sorted(
-        (t for t, n in counts.items() if n >= minimum_count and t not in UNKNOWN_SPELLINGS),
+    kept = {*inherited, *UNKNOWN_SPELLINGS}
+    new = sorted(
+        (t for t, n in counts.items() if n >= minimum_count and t not in kept),
         key=lambda token: (-counts[token], token),
-    )[:maximum_types]
-    if not known:
+    )
+    if maximum_types is not None:
+        new = new[: max(0, maximum_types - len(inherited))]
+    known = [*inherited, *new]
+    if not any(counts.get(token, 0) for token in known):
         raise ValueError(f"no {unit} stands {minimum_count} times or more in the training text")
-    num_unknown = sum(counts.values()) - sum(counts[token] for token in known)
+    num_unknown = sum(counts.values()) - sum(counts.get(token, 0) for token in known)
     return Vocabulary(
         (*SPECIAL_TOKENS, *known),
-        (0, num_runs, num_sentences, num_unknown, *(counts[token] for token in known)),
+        (0, num_runs, num_sentences, num_unknown, *(counts.get(token, 0) for token in known)),
         lower_case,
         unit,
     )

@@ -1,8 +1,9 @@
 """Count: sentences, sections -> vocabulary.
 
-in    the sentences of the training sections
+in    the sentences of the training sections; the vocabulary of a model to go on from
 does  counts token types
-out   the vocabulary: four special tokens, then words or characters by falling frequency
+out   the vocabulary: four special tokens, then words or characters by falling frequency; those of
+      the model to go on from come first, with the ids that they have there
 """
 
 from collections import Counter
@@ -11,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.errors import UserMistake
-from data.schemas import SECTIONS, SENTENCES, VOCABULARY
+from data.schemas import SECTIONS, SENTENCES, VOCABULARY, WARM_START_MODEL_FILE
 from models.batching import SPECIAL_TOKENS
+from models.bundle import Bundle
 from models.vocabulary import Unit, Vocabulary, build_vocabulary
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
@@ -31,7 +33,7 @@ class CountSettings(Settings):
     """Keep only so many types, the most frequent."""
 
 
-@step(reads=(SECTIONS, SENTENCES), writes=(VOCABULARY,))
+@step(reads=(SECTIONS, SENTENCES), reads_files=(WARM_START_MODEL_FILE,), writes=(VOCABULARY,))
 def count(run: StepRun, settings: CountSettings) -> None:
     """Count the training text's tokens and write the vocabulary."""
     sections = run.read(SECTIONS, ["book_id", "section_index", "split"])
@@ -53,6 +55,7 @@ def count(run: StepRun, settings: CountSettings) -> None:
             num_sentences += 1
     books_with.update(seen_in_book)
     num_runs = len(pc.unique(training["book_id"]))
+    inherited = _inherited_words(run, settings, unit)
     try:
         vocabulary = build_vocabulary(
             counts,
@@ -62,6 +65,7 @@ def count(run: StepRun, settings: CountSettings) -> None:
             maximum_types=settings.maximum_types,
             lower_case=settings.lower_case,
             unit=unit,
+            inherited=inherited,
         )
     except ValueError as error:
         raise UserMistake(
@@ -79,6 +83,23 @@ def training_tokens(rows: pa.Table, training: pa.Table) -> list[tuple[str, list[
         for book, index, tokens in zip(*columns, strict=True)
         if (book, index) in keys
     ]
+
+
+def _inherited_words(run: StepRun, settings: CountSettings, unit: Unit) -> tuple[str, ...]:
+    """Those of the model to go on from, by id."""
+    if not run.has_file(WARM_START_MODEL_FILE):
+        return ()
+    inherited = Bundle.from_bytes(run.read_file(WARM_START_MODEL_FILE)).vocabulary
+    for name, own, its in (
+        ("tokenise.unit", unit, inherited.unit),
+        ("count.lower_case", settings.lower_case, inherited.lower_case),
+    ):
+        if own != its:
+            raise UserMistake(
+                f"{name} is {own}, but that of the model to go on from is {its}.",
+                f"Set {name} to {its}, or start afresh.",
+            )
+    return inherited.tokens[len(SPECIAL_TOKENS) :]
 
 
 def _columns(vocabulary: Vocabulary, books_with: Counter[str], num_runs: int) -> dict[str, object]:

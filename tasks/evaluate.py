@@ -2,7 +2,8 @@
 
 in    the finished language model, the validation and test books, the training books' tokens
 does  reads each held-out book from a fresh state, every token in order, one lane a book, in fp32;
-      beside it an n-gram model of the same tokens, their mixture, and what carried state is worth
+      beside it an n-gram model of the same tokens, their mixture, and what carried state is worth;
+      after a warm start, the model that was trained afresh
 out   each book's cross-entropy, and that of each way of predicting
 """
 
@@ -14,11 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from data.schemas import EVALUATIONS, LANGUAGE_MODEL_FILE, PERPLEXITIES, TOKEN_IDS
+from data.schemas import (
+    AFRESH_MODEL_FILE,
+    EVALUATIONS,
+    LANGUAGE_MODEL_FILE,
+    PERPLEXITIES,
+    TOKEN_IDS,
+)
 from models.adaptive_evaluation import cache_log_probabilities, dynamic_nats
 from models.batching import UNKNOWN, TokenIds, book_runs
 from models.bundle import Bundle
-from models.evaluation import Loss, Nats, loss_after_context, loss_of_blocks, target_nats
+from models.evaluation import (
+    Loss,
+    Nats,
+    loss_after_context,
+    loss_of_blocks,
+    target_nats,
+    total,
+)
+from models.evaluation import evaluate as evaluate_lanes
 from models.kneser_ney import KneserNey
 from models.language_model import LanguageModel
 from models.mixture import best_weight, mix_nats
@@ -67,7 +82,7 @@ class Evaluation:
 
 @step(
     reads=(TOKEN_IDS,),
-    reads_files=(LANGUAGE_MODEL_FILE,),
+    reads_files=(LANGUAGE_MODEL_FILE, AFRESH_MODEL_FILE),
     writes=(PERPLEXITIES, EVALUATIONS),
     libraries=("torch", "numpy"),
     seeded=True,  # sums depend on the number of threads
@@ -96,6 +111,10 @@ def evaluate(run: StepRun, settings: EvaluateSettings) -> None:
     held_out = {split: list(runs.get(split, {}).values()) for split in SPLITS}
     ngram = _ngram(run, settings, model.architecture.num_types)
     evaluations = list(_evaluations(settings, model, ngram, held_out, nats))
+    if run.has_file(AFRESH_MODEL_FILE):
+        afresh = Bundle.from_bytes(run.read_file(AFRESH_MODEL_FILE)).model
+        losses = {split: total(evaluate_lanes(afresh, held_out[split])) for split in SPLITS}
+        evaluations.insert(1, Evaluation("lstm afresh", losses, {}))
     rows = [
         (evaluation, split, loss)
         for evaluation in evaluations

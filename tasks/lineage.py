@@ -4,7 +4,7 @@ from typing import Any
 
 from data.bag_sets import nearest_words
 from data.errors import UserMistake
-from data.schemas import TABLES
+from data.schemas import TABLES, WARM_START_TABLES
 from data.store import Store
 from tasks.seams.newest_run import newest_run
 
@@ -35,7 +35,7 @@ def lineage(store_root: str, table: str) -> dict[str, Any]:
 
 
 def _name_in_store(store: Store, table: str) -> str:
-    if table in TABLES:
+    if table in TABLES or table in WARM_START_TABLES:
         run = newest_run(store)
         if run is None:
             raise UserMistake(

@@ -2,7 +2,7 @@
 
 in    what training, evaluation, picking and clustering wrote
 does  divides the sums once, here
-out   the run's figures by name; one that has no meaning (no labels, nothing held out) is null
+out   the run's figures by name; one that has no meaning (no labels, no warm start) is null
 
 Perplexity is per token, be it a word or a character. Bits per character hold models of either kind
 side by side: the nats of the held-out text, divided by ln 2 and by its characters, which are those
@@ -63,15 +63,16 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
     on_test = {
         row["method"]: row for row in run.read(EVALUATIONS).to_pylist() if row["split"] == "test"
     }
-    for name, method in (("ngram", "n-gram"), ("mixture", "lstm + n-gram")):
+    ways = (("ngram", "n-gram"), ("mixture", "lstm + n-gram"), ("afresh", "lstm afresh"))
+    for name, method in ways:
         row = on_test.get(method)
         values[f"{name}_test_perplexity"] = (
             math.exp(row["nats"] / row["num_tokens"]) if row else None
         )
     values["vocabulary_size"] = float(run.read(VOCABULARY, ["token_id"]).num_rows)
-    ways = [row for row in run.read(BAG_RECOVERY).to_pylist() if row["strategy"] == "beam"]
+    beams = [row for row in run.read(BAG_RECOVERY).to_pylist() if row["strategy"] == "beam"]
     for unit in ("words", "sentences"):
-        last = ways[-1] if ways else None
+        last = beams[-1] if beams else None
         values[f"bag_{unit}_recovered"] = (
             last[f"num_{unit}_right"] / last[f"num_{unit}"] if last else None
         )

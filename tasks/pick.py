@@ -19,6 +19,7 @@ from data.errors import UserMistake
 from data.schemas import BAG_SENTENCES, LANGUAGE_MODEL_FILE
 from models.bundle import Bundle
 from tasks.seams.report import progress, say
+from tasks.seams.run_context import RunContext
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.tokeniser import as_written
@@ -45,7 +46,7 @@ class PickSettings(Settings):
     """A word that the model does not know is an error, or is left out of its bag."""
 
 
-def bags_digest(settings: PickSettings) -> Mapping[str, str]:
+def bags_digest(settings: PickSettings, _: RunContext) -> Mapping[str, str]:
     """What the file of bag sets holds now: it counts in the step's key."""
     return {"bags": hashlib.sha256(read_bags_text(settings.bags).encode()).hexdigest()}
 

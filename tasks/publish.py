@@ -23,11 +23,12 @@ from tasks.seams.step_cache import StepOutcome, TableReference
 from tasks.seams.tracking import TrackedRun, Tracker, open_tracker, training_metrics
 
 PARTS = {
-    "training": ("train", "choose_opening", "evaluate"),
+    "training": ("warm_start", "train", "choose_opening", "evaluate"),
+    "training afresh": ("train_afresh",),
     "generation": ("pick", "recover"),
     "clustering": ("weigh", "cluster"),
 }
-"""MLflow's child runs, and the steps that each stands for."""
+"""MLflow's child runs, and the steps that each stands for, as far as they ran."""
 
 
 @task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
@@ -121,9 +122,7 @@ def _log_to_mlflow(
     parent.log_file(schemas.MAP_PICTURE_FILE, made.file(schemas.MAP_PICTURE_FILE))
 
     training = _child(tracker, context, made, "training")
-    # All of it is there already, unless the training was reused from another run.
-    rows = made.read(schemas.TRAINING_LOG).to_pylist()
-    training.log_new_rows([(row["step"], training_metrics(row)) for row in rows])
+    _log_curve(training, made, schemas.TRAINING_LOG)
     training.log_file(schemas.TRAINING_CURVE_FILE, made.file(schemas.TRAINING_CURVE_FILE))
     _log_table(training, made, schemas.TRAINING_LOG)
     _log_some(
@@ -137,6 +136,12 @@ def _log_to_mlflow(
         [made.read(schemas.VOCABULARY, ["token"])["token"].to_pylist()[4:6]],
     )
     training.end()
+
+    if schemas.AFRESH_LOG.name in made.tables:
+        afresh = _child(tracker, context, made, "training afresh")
+        _log_curve(afresh, made, schemas.AFRESH_LOG)
+        _log_some(afresh, metrics, ("afresh_test_perplexity",))
+        afresh.end()
 
     generation = _child(tracker, context, made, "generation")
     _log_some(generation, metrics, ("bag_words_recovered", "bag_sentences_recovered"))
@@ -155,7 +160,7 @@ def _log_to_mlflow(
 
 def _child(tracker: Tracker, context: RunContext, made: _Made, name: str) -> TrackedRun:
     """The child run for a part: the one that a step opened while it ran, or a new one."""
-    outcomes = [made.outcomes[step] for step in PARTS[name]]
+    outcomes = [made.outcomes[step] for step in PARTS[name] if step in made.outcomes]
     child = tracker.child(context.mlflow_run_id, name)
     for outcome in outcomes:
         written = [made.store.lineage(t.name) for t in outcome.tables.values()][:1]
@@ -165,6 +170,12 @@ def _child(tracker: Tracker, context: RunContext, made: _Made, name: str) -> Tra
                 child.log_input(table_name, table["digest"], made.store.path(table["name"]))
     child.set_tags({"reused": ",".join(o.step for o in outcomes if o.reused)})
     return child
+
+
+def _log_curve(tracked: TrackedRun, made: _Made, table: Table) -> None:
+    """All of it is there already, unless the training was reused from another run."""
+    rows = made.read(table).to_pylist()
+    tracked.log_new_rows([(row["step"], training_metrics(row)) for row in rows])
 
 
 def _log_table(tracked: TrackedRun, made: _Made, table: Table) -> None:

@@ -20,7 +20,7 @@ from models.sampling import draw, narrowed
 from models.twin import Twin
 from models.verbatim import longest_copy
 from models.vocabulary import Unit, Vocabulary
-from tasks.seams.newest_run import newest_run
+from tasks.seams.newest_run import newest_run, table_names
 from tasks.seams.settings import Settings
 from tasks.seams.tokeniser import as_written
 from tasks.seams.tracking import read_bundle
@@ -117,13 +117,8 @@ def copied(store: Store, model_digest: str, words: list[str]) -> dict[str, Any] 
     where the store has no run of this model with these tables. Sentence ends are no words; a run
     may go on over the end of a section, not over that of a book.
     """
-    run = newest_run(store, model_digest) or {"tables": {}}
-    names = {
-        table: reference["path"].removeprefix(store.path("")).lstrip("/")
-        for table, reference in run["tables"].items()
-    }
-    needed = [names.get(table.name, "") for table in (VOCABULARY, TOKEN_IDS, SECTIONS)]
-    if not all(name and store.exists(name) for name in needed):
+    names = table_names(store, newest_run(store, model_digest) or {"tables": {}})
+    if not {table.name for table in (VOCABULARY, TOKEN_IDS, SECTIONS)} <= set(names):
         return None
     vocabulary = Vocabulary.from_columns(store.read_table(names[VOCABULARY.name]).to_pydict())
     written_M = np.array(vocabulary.encode(words), dtype=np.int32)

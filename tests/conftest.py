@@ -54,3 +54,13 @@ def miniature_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = header + miniature_book(seed)
         (shelf / f"tale_{seed}.txt").write_text(text, encoding="utf-8")
     return shelf
+
+
+@pytest.fixture(scope="session")
+def second_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three miniature books by an author who says `admiral` for `captain`."""
+    shelf = tmp_path_factory.mktemp("second_shelf")
+    for seed in range(20, 23):
+        text = miniature_book(seed).replace("captain", "admiral")
+        (shelf / f"novel_{seed}.txt").write_text(text, encoding="utf-8")
+    return shelf

@@ -1,5 +1,6 @@
 """The newest run of a store: how a command finds the tables that a run has left."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from data.store import Store
@@ -14,3 +15,12 @@ def newest_run(store: Store, model_digest: str | None = None) -> dict[str, Any] 
     if model_digest is not None:
         records = [record for record in records if record["model"]["digest"] == model_digest]
     return max(records, key=lambda record: float(record["unix_seconds"]), default=None)
+
+
+def table_names(store: Store, record: Mapping[str, Any]) -> dict[str, str]:
+    """A run's tables: their names in the store, of those that still stand there."""
+    names = {
+        table: reference["path"].removeprefix(store.path("")).lstrip("/")
+        for table, reference in record["tables"].items()
+    }
+    return {table: name for table, name in names.items() if store.exists(name)}

@@ -127,9 +127,21 @@ def training_report(
             "Ways of predicting the held-out books. `lstm` is the static model; `lstm after N "
             "tokens` has read just so many before each prediction: what carried state is worth. "
             "What is tuned is tuned on validation books.",
+            *_warm_start_gain(metrics),
             markdown_table(["method", "split", "perplexity", "tokens", "tuned"], ways),
         ]
     )
+
+
+def _warm_start_gain(metrics: Mapping[str, float | None]) -> list[str]:
+    afresh, warm = metrics["afresh_test_perplexity"], metrics["test_perplexity"]
+    if afresh is None or warm is None:
+        return []
+    return [
+        f"The warm start brings the perplexity on test text from {_shown(afresh)} (`lstm afresh`: "
+        f"the same settings and vocabulary, from nothing) to {_shown(warm)}, "
+        f"{_share(1.0 - warm / afresh)} less."
+    ]
 
 
 def sentences_report(

@@ -100,6 +100,14 @@ class StepRun:
         for rows in self.row_groups(TOKEN_IDS, ["book_id", "split", "token_ids"]):
             yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
+    def has(self, table: Table) -> bool:
+        """Whether an earlier step wrote the table, of those that it may read."""
+        return table.name in self._inputs
+
+    def has_file(self, file_name: str) -> bool:
+        """Whether an earlier step wrote the file."""
+        return any(name.endswith(f"/{file_name}") for name in self._input_files)
+
     def read_file(self, file_name: str) -> bytes:
         """A file that an earlier step wrote."""
         found = [name for name in self._input_files if name.endswith(f"/{file_name}")]
@@ -150,18 +158,20 @@ class StepRun:
 def step(
     *,
     reads: tuple[Table, ...] = (),
+    may_read: tuple[Table, ...] = (),
     writes: tuple[Table, ...],
     reads_files: tuple[str, ...] = (),
     libraries: tuple[str, ...] = (),
     seeded: bool = False,
-    outside: Callable[[S], Mapping[str, str]] | None = None,
+    outside: Callable[[S, RunContext], Mapping[str, str]] | None = None,
 ) -> Callable[[Callable[[StepRun, S], None]], "Task[..., StepOutcome]"]:
     """Make a cached Prefect task of a function that reads and writes tables.
 
     Args:
         reads: tables it may ask for; their digests count in its key.
+        may_read: tables that it may ask for where an earlier step wrote them; likewise.
         writes: tables it must write.
-        reads_files: names of files of earlier steps that it may ask for; likewise.
+        reads_files: names of files that it may ask for where an earlier step wrote them; likewise.
         libraries: distributions whose versions count in its key.
         seeded: whether its result depends on the seed and the number of threads.
         outside: digests, by name, of what it reads from outside the store; they count too.
@@ -171,19 +181,20 @@ def step(
         name = work.__name__
 
         def run_step(context: RunContext, settings: S, *upstream: StepOutcome) -> StepOutcome:
-            inputs = _named(reads, upstream)
+            inputs = _named(reads, may_read, upstream)
             input_files = {
                 file: digest
                 for outcome in upstream
                 for file, digest in outcome.files.items()
                 if file.rsplit("/", 1)[-1] in reads_files
             }
+            found_outside = outside(settings, context) if outside else {}
             parts = {
                 "store format": STORE_FORMAT,
                 **{f"input {key}": table.digest for key, table in inputs.items()},
                 **{f"input {f.rsplit('/', 1)[-1]}": d for f, d in input_files.items()},
                 **_settings_parts(settings),
-                **{f"source {k}": v for k, v in (outside(settings) if outside else {}).items()},
+                **{f"source {k}": v for k, v in found_outside.items()},
                 **{f"code {k}": v for k, v in code_digests(work.__module__, name).items()},
                 **{f"library {lib}": importlib.metadata.version(lib) for lib in libraries},
                 "library python": platform.python_version(),
@@ -257,11 +268,13 @@ def step(
     return decorate
 
 
-def _named(tables: tuple[Table, ...], upstream: Sequence[StepOutcome]) -> dict[str, TableReference]:
+def _named(
+    needed: tuple[Table, ...], welcome: tuple[Table, ...], upstream: Sequence[StepOutcome]
+) -> dict[str, TableReference]:
     made = {k: reference for outcome in upstream for k, reference in outcome.tables.items()}
-    absent = [table.name for table in tables if table.name not in made]
+    absent = [table.name for table in needed if table.name not in made]
     assert not absent, f"no earlier step was handed in that writes {absent}"
-    return {table.name: made[table.name] for table in tables}
+    return {table.name: made[table.name] for table in needed + welcome if table.name in made}
 
 
 def _settings_parts(settings: Settings) -> dict[str, str]:

@@ -53,7 +53,8 @@ class TrainSettings(Settings):
     state_drop_probability: float = Field(0.0, ge=0, lt=1)
     """Of a lane to begin a window from the initial state."""
     text: Literal["stream", "sentences"] = "stream"
-    """Train on lanes with carried state, or on separate sentences, each from the initial state."""
+    """Train on lanes with carried state, or on separate sentences, each from the initial state; so
+    it is then also evaluated and used."""
     equal_sentences: bool = False
     """Of separate sentences: count each alike, however long."""
     dropout: DropoutSettings = DropoutSettings()
@@ -82,6 +83,8 @@ class TrainSettings(Settings):
     """Steps between validations; by default one an epoch."""
     learning_rate: float = 1e-2
     """Of AdamW, at its highest; it follows a cosine to zero."""
+    warm_start_rate: float = Field(0.5, gt=0, le=1)
+    """Share of the learning rate that a warm start takes: what was learned is to be kept."""
     warmup_steps: int = 50
     """Steps over which the rate climbs, at most a tenth of all."""
     weight_decay: float = 0.01
@@ -109,6 +112,7 @@ class TrainSettings(Settings):
             cutoffs=usable_cutoffs(self.cutoffs, num_types),
             tied=self.tied,
             initial_state=self.initial_state,
+            at_sentence="reset" if self.text == "sentences" else "carry",
             inputs="one_hot" if self.one_hot_inputs else "vectors",
         )
 

@@ -95,3 +95,25 @@ def test_a_book_of_two_sections_is_too_short() -> None:
     with pytest.raises(UserMistake, match="too short") as caught:
         section_splits([500, 500])
     assert "more books" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("num_books", "num_learned", "num_held_out"),
+    [(10, 3, 1), (24, 20, 2), (24, 21, 1), (24, 22, 1), (3, 1, 1)],
+)
+def test_what_a_model_has_learned_from_is_for_training(
+    num_books: int, num_learned: int, num_held_out: int
+) -> None:
+    """A twelfth twice over, as far as there are books that it has not seen."""
+    learned = {f"book-{number}" for number in range(num_learned)}
+    splits = assign_splits(books(num_books), plays=False, seed=1, learned=learned)
+    assert {splits[book_id] for book_id in learned} == {"train"}
+    counts = Counter(splits.values())
+    assert counts["validation"] == counts["test"] == num_held_out
+
+
+def test_where_all_but_one_were_learned_from_the_split_is_as_ever() -> None:
+    learned = {f"book-{number}" for number in range(9)}
+    assert assign_splits(books(10), plays=False, seed=1, learned=learned) == assign_splits(
+        books(10), plays=False, seed=1
+    )

@@ -32,6 +32,7 @@ METRICS = {
     "test_bits_per_character", "cluster_accuracy", "cluster_nmi", "cluster_ari",
     "training_tokens_per_second",
     "training_share_of_peak", "ngram_test_perplexity", "mixture_test_perplexity",
+    "afresh_test_perplexity",
 }  # fmt: skip
 
 

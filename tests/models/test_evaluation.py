@@ -1,11 +1,13 @@
 """What carried state is worth, a cache, learning while reading: each against a slow plain way."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
+from models import evaluation
 from models.adaptive_evaluation import cache_log_probabilities, dynamic_nats
 from models.batching import END, START, UNKNOWN, TokenIds
 from models.evaluation import (
@@ -17,6 +19,7 @@ from models.evaluation import (
     target_nats,
 )
 from models.language_model import Architecture, LanguageModel
+from models.twin import Twin
 
 NUM_TYPES = 13
 
@@ -119,3 +122,21 @@ def test_the_first_window_is_predicted_before_it_is_learned_from() -> None:
     read = dynamic_nats(model, lane, learning_rate=0.5, decay=0.1, window_length=7)
     np.testing.assert_allclose(read[:7], target_nats(model, [lane])[0][:7], rtol=1e-5)
     assert not np.allclose(read[7:], target_nats(model, [lane])[0][7:], rtol=1e-3)
+
+
+@pytest.mark.parametrize("window", [256, 3])
+def test_a_model_of_separate_sentences_begins_each_anew(
+    monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    """A lane of sentences costs what each of them costs by itself, behind a `_start_`."""
+    monkeypatch.setattr(evaluation, "WINDOW", window)
+    torch.manual_seed(4)
+    model = LanguageModel(Architecture(9, 4, 6, 2, (6,), at_sentence="reset")).eval()
+    sentences = [[4, 5, 7, END], [8, END], [6, 4, 4, 5, 8, END]]
+    alone = [target_nats(model, [np.array([START, *own], dtype=np.int32)])[0] for own in sentences]
+    stream = np.array([START, *(word for own in sentences for word in own)], dtype=np.int32)
+    [together] = target_nats(model, [stream])
+    np.testing.assert_allclose(together, np.concatenate(alone), rtol=1e-6)
+    twin = Twin(model)
+    by_step = [-twin.step(int(read))[target] for read, target in pairwise(stream)]
+    np.testing.assert_allclose(by_step, together, rtol=1e-5)

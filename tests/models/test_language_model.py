@@ -429,6 +429,7 @@ def test_an_architecture_is_made_again_from_plain_values() -> None:
         "tied": True,
         "initial_state": "zeros",
         "inputs": "vectors",
+        "at_sentence": "carry",
     }
     assert Architecture(**architecture.as_json()) == architecture
 

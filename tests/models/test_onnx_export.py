@@ -95,6 +95,7 @@ def test_axes_are_named_and_metadata_says_the_rest() -> None:
         "tokens": list(TOKENS),
         "lower_case": True,
         "opening_id": 2,
+        "at_sentence": "carry",
         "initial_hidden": [[0.0] * 11] * 2,
         "initial_cell": [[0.0] * 11] * 2,
     }

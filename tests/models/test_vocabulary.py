@@ -40,6 +40,35 @@ def test_ids_by_hand() -> None:
     assert vocabulary.lower_case
 
 
+def test_inherited_words_keep_their_ids() -> None:
+    """`ghost` no longer stands in the text, `once` is too rare to be new."""
+    vocabulary = build_vocabulary(
+        COUNTS,
+        num_sentences=6,
+        num_runs=3,
+        minimum_count=2,
+        maximum_types=None,
+        lower_case=True,
+        inherited=("thou", "ghost", "once"),
+    )
+    assert vocabulary.tokens[4:] == ("thou", "ghost", "once", "the", ".", "art", "zounds")
+    assert vocabulary.counts == (0, 3, 6, 7, 5, 0, 1, 7, 5, 2, 2)
+
+
+@pytest.mark.parametrize(("maximum_types", "num_new"), [(2, 0), (3, 0), (5, 2), (50, 4)])
+def test_inherited_words_count_against_the_limit_but_stay(maximum_types: int, num_new: int) -> None:
+    vocabulary = build_vocabulary(
+        COUNTS,
+        num_sentences=6,
+        num_runs=3,
+        minimum_count=2,
+        maximum_types=maximum_types,
+        lower_case=True,
+        inherited=("thou", "ghost", "once"),
+    )
+    assert len(vocabulary) == 4 + 3 + num_new
+
+
 def test_special_tokens_have_the_ids_that_the_stream_uses() -> None:
     id_of = vocabulary_of().id_of
     assert [id_of["_nothing_"], id_of["_start_"], id_of["_end_"], id_of["_unknown_"]] == [

@@ -31,7 +31,7 @@ def doubled(value: float) -> float:
     return value * 2.0
 
 
-@step(writes=(METRICS,), outside=lambda settings: OUTSIDE)
+@step(writes=(METRICS,), outside=lambda settings, context: OUTSIDE)
 def first(run: StepRun, settings: DoubleSettings) -> None:
     CALLS.append("first")
     values = [1.0, 2.0] if settings.factor < 10 else [3.0, 4.0]

@@ -173,7 +173,7 @@ def store_with_books(folder: Path, books: dict[str, list[tuple[str, str]]]) -> S
             row = (book_id, index, split, [*opened, *ids(*text.split())], len(text))
             for column, value in zip(token_ids.values(), row, strict=True):
                 column.append(value)
-            place = (book_id, index, f"CHAPTER {index + 1}", 0, 1, split)
+            place = (book_id, index, f"CHAPTER {index + 1}", 0, 1, split, "0" * 64)
             for column, value in zip(sections.values(), place, strict=True):
                 column.append(value)
     vocabulary = {

@@ -1,0 +1,88 @@
+"""Warm start: a registered model -> the model to go on from, warm_start_sections.
+
+in    a model of MLflow's registry, and the record of the run that made it
+does  fetches it into the store, and looks up which text it has learned from
+out   the model's file; the digests of the sections that it has seen, which may not be held out
+"""
+
+import logging
+from collections.abc import Mapping
+from hashlib import sha256
+
+import pyarrow.compute as pc
+
+from data.errors import UserMistake
+from data.schemas import SECTIONS, WARM_START_MODEL_FILE, WARM_START_SECTIONS
+from data.store import Store
+from models.bundle import Bundle
+from tasks.seams.newest_run import newest_run, table_names
+from tasks.seams.report import say
+from tasks.seams.run_context import RunContext
+from tasks.seams.settings import Settings
+from tasks.seams.step_cache import StepRun, step
+from tasks.seams.tracking import read_bundle
+
+NEWEST = "newest"
+
+
+class WarmStartSettings(Settings):
+    """Whether to go on from a model that was trained on other books."""
+
+    model: str | None = None
+    """An MLflow model URI, such as models:/bookloom/1 or models:/bookloom@champion; `newest` for
+    the newest one; none to start afresh."""
+    compare: bool = True
+    """Also train a model afresh, in as many steps, to see what the warm start gains. It takes as
+    long again."""
+
+
+def model_digest(settings: WarmStartSettings, context: RunContext) -> Mapping[str, str]:
+    """Which model the URI means now, and what that has learned from: both count in the key."""
+    _, bundle = _fetched(settings, context)
+    digest = bundle.digest()
+    learned = learned_sections(Store(context.store), digest)
+    text = "unknown" if learned is None else sha256("\n".join(learned).encode()).hexdigest()
+    return {"model": digest, "its training text": text}
+
+
+@step(writes=(WARM_START_SECTIONS,), outside=model_digest)
+def warm_start(run: StepRun, settings: WarmStartSettings) -> None:
+    """Write the model to go on from, and what it has learned from."""
+    uri, bundle = _fetched(settings, run.context)
+    digest = bundle.digest()
+    learned = learned_sections(run.store, digest)
+    if learned is None:
+        say(
+            f"{uri} was not made in this store: what it has learned from is not known. If held-out "
+            "text was among it, the perplexities of this run flatter.",
+            logging.WARNING,
+        )
+    else:
+        say(f"going on from {uri}, which has learned from {len(learned):,} sections")
+    run.write(WARM_START_SECTIONS, {"sha256": learned or []})
+    run.write_file(WARM_START_MODEL_FILE, bundle.to_bytes(), digest)
+
+
+def learned_sections(store: Store, digest: str) -> list[str] | None:
+    """Digests of the sections that a language model has learned from, or the models before it.
+
+    None where the store has no run that made a model of this digest.
+    """
+    names = table_names(store, newest_run(store, digest) or {"tables": {}})
+    if SECTIONS.name not in names:
+        return None
+    sections = store.read_table(names[SECTIONS.name], ["split", "sha256"])
+    learned = sections.filter(pc.equal(sections["split"], "train"))["sha256"].to_pylist()
+    if WARM_START_SECTIONS.name in names:
+        learned += store.read_table(names[WARM_START_SECTIONS.name])["sha256"].to_pylist()
+    return sorted(set(learned))
+
+
+def _fetched(settings: WarmStartSettings, context: RunContext) -> tuple[str, Bundle]:
+    if settings.model is None or context.tracking_uri is None:
+        raise UserMistake(
+            "A warm start needs a model.", "Set warm_start.model, such as to models:/bookloom/1."
+        )
+    uri = None if settings.model == NEWEST else settings.model
+    uri, content = read_bundle(context.tracking_uri, uri)
+    return uri, Bundle.from_bytes(content)
