@@ -35,8 +35,8 @@ def to_onnx(bundle: Bundle) -> bytes:
 
     Its metadata, each a JSON value: `tokens` by id; `lower_case`, whether text is folded before it
     is looked up; `opening_id`, read first where no text comes before; `initial_hidden` and
-    `initial_cell`, the state to begin with, a row a layer; `at_sentence`: where it is reset, `_end_`
-    is not read, but `_start_` from the state to begin with.
+    `initial_cell`, the state to begin with, a row a layer; `at_sentence`: where it is reset, a
+    caller does not read `_end_`, but `_start_` from the state to begin with.
 
     Raises:
         ValueError: the model has weights that this graph has no place for.

@@ -40,10 +40,10 @@ SPECIAL_SPELLINGS = {
     SPECIAL_TOKENS[END]: ("</s>",),
     SPECIAL_TOKENS[UNKNOWN]: ("<unk>",),
 }
-# That of uniform(-0.3, 0.3), the learned table's first draw. GloVe's 50d has 0.7, word2vec after an
-# epoch on a third of the plays 0.05. Tuned word2vec after an epoch of the plays: validation
-# perplexity 98.5 at 0.17, 101.5 at 0.4, 109.6 at 1.0; learned from nothing 105.0.
-RESCALED_RMS = 0.3 / 3**0.5
+# About that of the learned table's first draw. Files differ tenfold: GloVe's 50d has 5, word2vec
+# after an epoch on a third of the plays 0.5. An epoch of the plays, validation perplexity: tuned
+# word2vec 98.5 at 2.0, 101.5 at 4.5, 109.6 at 11; frozen GloVe 146 at 1.2, 130 at 7.
+RESCALED_LENGTH = 2.5
 
 
 class EmbedSettings(Settings):
@@ -60,8 +60,8 @@ class EmbedSettings(Settings):
     width: int | None = Field(None, ge=1)
     """Numbers in a vector. None: 128 for word2vec, what the file has for a file."""
     rescale: bool = True
-    """Multiply all vectors by one number, so that their numbers are as large as an LSTM's inputs
-    should be: files differ tenfold."""
+    """Multiply all vectors by one number, so that they are as long as an LSTM's inputs should be:
+    files differ tenfold."""
     skip_gram: bool = True
     """Word2vec: predict the context from the word; else the word from its context (CBOW)."""
     window: int = Field(5, ge=1)
@@ -146,8 +146,8 @@ def input_vectors(
         known: vectors_E by spelling.
         origin: what is said of the known ones.
         seed: of the draws.
-        rescale: multiply all by one number, so that the known ones' numbers have the
-            root mean square `RESCALED_RMS`.
+        rescale: multiply all by one number, so that the known ones have the length
+            `RESCALED_LENGTH`, as a root mean square.
 
     Raises:
         UserMistake: no token has a vector, or all vectors are zero.
@@ -157,12 +157,12 @@ def input_vectors(
         for token in vocabulary.tokens
     ]
     own_NE = np.array([vector for vector in own if vector is not None], dtype=np.float64)
-    rms = float(np.sqrt(np.mean(np.square(own_NE)))) if len(own_NE) else 0.0
-    if rms == 0.0:
+    length = float(np.sqrt(np.square(own_NE).sum() / max(1, len(own_NE))))
+    if length == 0.0:
         problem = "All vectors are zero" if len(own_NE) else "No word has a vector"
         raise UserMistake(f"{problem}.", "Give another file, or inputs of another kind.")
     if rescale:
-        own_NE *= RESCALED_RMS / rms
+        own_NE *= RESCALED_LENGTH / length
     is_own_V = np.array([vector is not None for vector in own])
     draw = np.random.default_rng(seed)
     vectors_VE = draw.normal(own_NE.mean(axis=0), own_NE.std(axis=0), (len(own), own_NE.shape[1]))

@@ -78,15 +78,25 @@ def _first_model(run: StepRun, settings: TrainSettings, vocabulary: Vocabulary) 
         name: value for name, value in old.as_json().items() if getattr(wanted, name) != value
     }
     if differing:
+        wishes = ", ".join(_as_setting(name, value) for name, value in differing.items())
         raise UserMistake(
             "The settings of train ask for another model than the one to go on from.",
-            "Set " + ", ".join(f"train.{name} to {value}" for name, value in differing.items()),
+            f"Take the deployment that made it (--deployment), or set {wishes}.",
         )
     torch.manual_seed(run.context.seed)
     model = extended(before.model, before.vocabulary.counts, vocabulary.counts)
     num_new = len(vocabulary) - old.num_types
     say(f"the vocabulary has grown by {num_new:,} to {len(vocabulary):,} types")
     return model.to(settings.resolved_device())
+
+
+def _as_setting(name: str, value: Any) -> str:
+    """The setting from which this part of an architecture follows."""
+    if name == "inputs":
+        name, value = "one_hot_inputs", value == "one_hot"
+    elif name == "at_sentence":
+        name, value = "text", "sentences" if value == "reset" else "stream"
+    return f"train.{name} to {value}"
 
 
 def _curve(rows: Sequence[Mapping[str, Any]]) -> bytes:

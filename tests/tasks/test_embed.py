@@ -13,7 +13,7 @@ from models.vocabulary import Vocabulary
 from tasks import embed as embed_module
 from tasks.count import CountSettings, count
 from tasks.embed import (
-    RESCALED_RMS,
+    RESCALED_LENGTH,
     Coverage,
     EmbedSettings,
     TrainingSentences,
@@ -105,11 +105,11 @@ def test_drawn_vectors_have_the_known_ones_mean_and_spread() -> None:
 def test_rescaling_multiplies_all_by_one_number() -> None:
     plain = input_vectors(WORDS, KNOWN, "trained", 1, rescale=False)
     scaled = input_vectors(WORDS, KNOWN, "trained", 1, rescale=True)
-    rms = np.sqrt((4 + 1 + 9 + 0 + 1 + 4) / 6)
-    np.testing.assert_allclose(scaled.vectors_VE, plain.vectors_VE * RESCALED_RMS / rms, rtol=1e-5)
+    length = np.sqrt((4 + 1 + 9 + 0 + 1 + 4) / 3)
+    np.testing.assert_allclose(scaled.vectors_VE, plain.vectors_VE * RESCALED_LENGTH / length, rtol=1e-5)
     assert scaled.origins == plain.origins
     found_NE = scaled.vectors_VE[[2, 4, 6]]
-    assert np.sqrt(np.square(found_NE).mean()) == pytest.approx(RESCALED_RMS)
+    assert np.sqrt(np.square(found_NE).sum(axis=1).mean()) == pytest.approx(RESCALED_LENGTH)
 
 
 def test_vectors_that_say_nothing_are_a_mistake() -> None:
@@ -169,7 +169,7 @@ def test_word2vec_gives_every_word_of_the_text_a_vector(
     assert {r["token_id"]: r["origin"] == "trained" for r in made} == stands
     assert any(f"{len(words) - 4} words trained by word2vec, 0 words have none" in x for x in lines)
     own = np.array([row["vector"] for row in made if row["origin"] == "trained"])
-    assert np.sqrt(np.square(own).mean()) == pytest.approx(RESCALED_RMS)
+    assert np.sqrt(np.square(own).sum(axis=1).mean()) == pytest.approx(RESCALED_LENGTH)
     assert embed.fn(context(store), settings, *before).reused
     again = embed.fn(context(store / "again"), settings, *_copied(store, before))
     assert again.tables["input_vectors"].digest == outcome.tables["input_vectors"].digest
