@@ -317,8 +317,15 @@ BAG_SENTENCES = Table(
         Column("sentence", pa.string(), "the tokens as a person would write them"),
         Column("log_probability_nats", pa.float64(), "of the tokens and _end_", "nats"),
         Column("score", pa.float64(), "log p(sentence) - discount x sum of log q(word)", "nats"),
-        Column("strategy", pa.string(), "greedy or beam"),
+        Column("strategy", pa.string(), "greedy, beam or exact"),
         Column("proven_best", pa.bool_(), "whether no other sentence of the bags scores higher"),
+        Column(
+            "score_bound",
+            pa.float64(),
+            "no sentence of the bags scores higher; none where the strategy does not tell",
+            "nats",
+            nullable=True,
+        ),
     ),
 )
 

@@ -84,13 +84,16 @@ def run(
     help_epilogue=_examples(
         "bookloom generate --bags examples",
         "bookloom generate --bags my-bags.txt --num-sentences 5 --frequency-discount 0.5",
+        "bookloom generate --bags my-bags.txt --strategy exact --seconds 60",
     )
 )
 def generate(
     *,
     bags: str,
-    strategy: Literal["greedy", "beam"] = "beam",
+    strategy: Literal["greedy", "beam", "exact"] = "beam",
     beam_width: int = 64,
+    max_expansions: int = 200_000,
+    seconds: float | None = None,
     frequency_discount: float = 1.0,
     num_sentences: int = 1,
     unknown: Literal["error", "drop"] = "error",
@@ -104,8 +107,11 @@ def generate(
 
     Args:
         bags: a file of bag sets, or `examples` for those that come with bookloom.
-        strategy: greedy takes the best word at each step; beam keeps the best beginnings.
+        strategy: greedy takes the best word at each step; beam keeps the best beginnings; exact
+            goes on until it is proven that there is none better.
         beam_width: beginnings kept by beam.
+        max_expansions: beginnings that exact reads for a bag set, at most.
+        seconds: time that exact takes for a bag set, at most.
         frequency_discount: 0 for the most probable sentence, 1 to discount common words.
         num_sentences: sentences for each bag set.
         unknown: a word that the model does not know is an error, or is dropped from its bag.
@@ -126,6 +132,8 @@ def generate(
             "bags": bags,
             "strategy": strategy,
             "beam_width": beam_width,
+            "max_expansions": max_expansions,
+            "seconds": seconds,
             "frequency_discount": frequency_discount,
             "num_sentences": num_sentences,
             "unknown": unknown,
@@ -325,8 +333,17 @@ def _sentences_text(result: Mapping[str, Any]) -> str:
             lines.append(
                 f"{bag_set['bag_set_id']:>6} {sentence['rank']:>3}  {sentence['sentence']:<60}"
                 f"  log p {sentence['log_probability_nats']:9.3f}  score {sentence['score']:9.3f}"
+                f"{_proof(sentence)}"
             )
     return "\n".join(lines)
+
+
+def _proof(sentence: Mapping[str, Any]) -> str:
+    if sentence["proven_best"]:
+        return "  proven best"
+    if sentence["rank"] > 1 or sentence["score_bound"] is None:
+        return ""
+    return f"  at most {sentence['score_bound'] - sentence['score']:.3f} from the best"
 
 
 def _score_text(result: Mapping[str, Any]) -> str:

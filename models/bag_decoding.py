@@ -185,7 +185,7 @@ def _decode_batch(
     token_ids_NT = torch.full((len(bag_sets), 1), opening_token_id, device=device)
     log_probability_N = torch.zeros(len(bag_sets), dtype=torch.float64, device=device)
     log_frequency_N = torch.zeros_like(log_probability_N)
-    state = _take_rows(initial_state, torch.zeros_like(set_N))
+    state = take_rows(initial_state, torch.zeros_like(set_N))
     sentences: list[list[PickedSentence]] = [[] for _ in bag_sets]
 
     for position in range(max(map(len, bag_sets))):
@@ -227,7 +227,7 @@ def _decode_batch(
         token_ids_NT = token_ids_NT[goes_on_N]
         log_probability_N = log_probability_N[goes_on_N]
         log_frequency_N = log_frequency_N[goes_on_N]
-        state = _take_rows(state, row_N[goes_on_N])
+        state = take_rows(state, row_N[goes_on_N])
     assert len(set_N) == 0, "every set ends with its own last bag"
     return sentences
 
@@ -285,5 +285,6 @@ def _step_in_pieces(
     )
 
 
-def _take_rows(state: State, row_N: Tensor) -> State:
+def take_rows(state: State, row_N: Tensor) -> State:
+    """These rows of a state, in this order."""
     return tuple(part.index_select(-2, row_N) for part in state)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.bag_decoding import PickedSentence, decode
 from models.batching import END, SPECIAL_TOKENS
+from models.exact_search import ExactPick, exact_search
 from models.language_model import Architecture, LanguageModel
 from models.vocabulary import Vocabulary
 
@@ -63,6 +64,31 @@ class Bundle:
             frequency_discount=frequency_discount,
             beam_width=beam_width,
             num_sentences=num_sentences,
+        )
+
+    def pick_exact(
+        self,
+        bags: Sequence[Sequence[int]],
+        *,
+        frequency_discount: float,
+        num_sentences: int = 1,
+        beam_width: int = 64,
+        max_expansions: int | None = None,
+        seconds: float | None = None,
+    ) -> ExactPick:
+        """The best sentences of one bag set, with a proof; see `models.exact_search`."""
+        return exact_search(
+            bags,
+            self.model.step,
+            self.model.initial_state(1),
+            self.opening_id,
+            END,
+            log_frequency_V=torch.from_numpy(self.vocabulary.log_frequency()),
+            frequency_discount=frequency_discount,
+            num_sentences=num_sentences,
+            beam_width=beam_width,
+            max_expansions=max_expansions,
+            seconds=seconds,
         )
 
     def to_bytes(self) -> bytes:

@@ -7,7 +7,7 @@ out   for each bag set its best sentences, ranked
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from data.bag_sets import BagSet, encode_bag_sets, parse_bag_sets
 from data.errors import UserMistake
 from data.schemas import BAG_SENTENCES, LANGUAGE_MODEL_FILE
 from models.bundle import Bundle
+from models.exact_search import ExactPick
 from tasks.seams.report import progress, say
 from tasks.seams.run_context import RunContext
 from tasks.seams.settings import Settings
@@ -34,10 +35,16 @@ class PickSettings(Settings):
 
     bags: str = EXAMPLE_BAGS
     """A file of bag sets, or `examples` for those that come with bookloom."""
-    strategy: Literal["greedy", "beam"] = "beam"
-    """`greedy` takes the best word at each step; `beam` keeps the best beginnings."""
+    strategy: Literal["greedy", "beam", "exact"] = "beam"
+    """`greedy` takes the best word at each step; `beam` keeps the best beginnings; `exact` goes on
+    from there until it is proven that there is none better, or a limit is reached."""
     beam_width: int = Field(64, ge=1)
     """Beginnings kept by `beam`."""
+    max_expansions: int = Field(200_000, ge=1)
+    """Beginnings of sentences that `exact` reads for a bag set, at most."""
+    seconds: float | None = Field(None, gt=0)
+    """Time that `exact` takes for a bag set, at most. What it has found by then depends on the
+    machine: leave it out where digests should be equal."""
     frequency_discount: float = Field(1.0, ge=0.0)
     """0 picks the most probable sentence, 1 the one that is least explained by common words."""
     num_sentences: int = Field(3, ge=1)
@@ -123,19 +130,10 @@ def pick_sentences(
         source=settings.bags,
         model_name=model_name,
     )
-    beam_width = 1 if settings.strategy == "greedy" else settings.beam_width
-    picked = bundle.pick(
-        ids,
-        frequency_discount=settings.frequency_discount,
-        beam_width=beam_width,
-        num_sentences=min(settings.num_sentences, beam_width),
-    )
     columns: dict[str, list[Any]] = {name: [] for name in BAG_SENTENCES.schema.names}
     with progress("pick sentences", len(ids), "sets") as advance:
-        for bag_set, bags, sentences in zip(bag_sets, ids, picked, strict=True):
-            # A beam that never overflows has seen every sentence there is.
-            exhaustive = math.prod(len(set(bag)) for bag in bags) <= beam_width
-            for rank, sentence in enumerate(sentences, 1):
+        for bag_set, picked in zip(bag_sets, _picked(bundle, ids, settings), strict=True):
+            for rank, sentence in enumerate(picked.sentences, 1):
                 tokens = [vocabulary.tokens[token_id] for token_id in sentence.token_ids]
                 row = {
                     "bag_set_id": bag_set.bag_set_id,
@@ -145,12 +143,42 @@ def pick_sentences(
                     "log_probability_nats": sentence.log_probability_nats,
                     "score": sentence.score,
                     "strategy": settings.strategy,
-                    "proven_best": rank == 1 and exhaustive,
+                    "proven_best": rank == 1 and picked.is_proven,
+                    "score_bound": picked.score_bound if picked.score_bound < math.inf else None,
                 }
                 for name, value in row.items():
                     columns[name].append(value)
             advance(1)
     return columns
+
+
+def _picked(
+    bundle: Bundle, bag_sets: Sequence[Sequence[Sequence[int]]], settings: PickSettings
+) -> Iterator[ExactPick]:
+    """The sentences of each bag set, with what is proven of them."""
+    discount, beam_width = settings.frequency_discount, settings.beam_width
+    if settings.strategy == "exact":
+        for bags in bag_sets:
+            yield bundle.pick_exact(
+                bags,
+                frequency_discount=discount,
+                num_sentences=settings.num_sentences,
+                beam_width=beam_width,
+                max_expansions=settings.max_expansions,
+                seconds=settings.seconds,
+            )
+        return
+    beam_width = 1 if settings.strategy == "greedy" else beam_width
+    picked = bundle.pick(
+        bag_sets,
+        frequency_discount=discount,
+        beam_width=beam_width,
+        num_sentences=min(settings.num_sentences, beam_width),
+    )
+    for bags, sentences in zip(bag_sets, picked, strict=True):
+        # A beam that never overflows has seen every sentence there is.
+        exhaustive = math.prod(len(set(bag)) for bag in bags) <= beam_width
+        yield ExactPick(sentences, exhaustive, sentences[0].score if exhaustive else math.inf, 0)
 
 
 def _known_only(bag_sets: Sequence[BagSet], bundle: Bundle) -> list[BagSet]:

@@ -162,6 +162,31 @@ def test_the_registered_model_picks_what_generate_picks(miniature_run: Any, tmp_
     assert bag_set["sentences"][0]["proven_best"]  # 16 sentences in all, and a beam of 64
 
 
+def test_exact_search_proves_or_bounds(miniature_run: Any, tmp_path: Any) -> None:
+    path = tmp_path / "bags.txt"
+    path.write_text("the my an | king lady sailor | sees loves | the a my | sea moon heart | . !\n")
+    uri = miniature_run.summary["model"]["uri"]
+
+    def best(**settings: Any) -> dict[str, Any]:
+        chosen = PickSettings(bags=str(path), num_sentences=1, **settings)
+        [bag_set] = generate(miniature_run.tracking_uri, uri, chosen)["bag_sets"]
+        [sentence] = bag_set["sentences"]
+        return dict(sentence)
+
+    proven = best(strategy="exact")
+    every = best(strategy="beam", beam_width=1000)  # 324 sentences in all
+    greedy, stopped = (
+        best(strategy="greedy"),
+        best(strategy="exact", max_expansions=2, beam_width=1),
+    )
+    assert proven["tokens"] == every["tokens"]
+    assert proven["proven_best"] and every["proven_best"] and not stopped["proven_best"]
+    assert proven["score_bound"] == proven["score"] == pytest.approx(every["score"], abs=1e-4)
+    assert greedy["score_bound"] is None
+    assert stopped["tokens"] == greedy["tokens"]
+    assert stopped["score"] <= proven["score"] + 1e-4 <= stopped["score_bound"] + 2e-4
+
+
 def test_score_of_a_sentence_equals_its_log_probability(miniature_run: Any, tmp_path: Any) -> None:
     path = tmp_path / "bags.txt"
     path.write_text("the my | king lady | sees loves | the | sea moon | .\n")

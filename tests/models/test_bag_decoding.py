@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from models.bag_decoding import PickedSentence, State, Step, decode
+from models.exact_search import ExactPick, exact_search
+from models.language_model import Architecture, LanguageModel
 
 START, END = 1, 2
 VOCABULARY_SIZE = 12
@@ -102,6 +105,25 @@ def run(
             num_sentences=num_sentences or beam_width,
             rows_at_once=rows_at_once,
         )
+    )
+
+
+def prove(
+    bags: Sequence[Sequence[int]],
+    step: Step,
+    initial_state: State = (),
+    frequency_discount: float = 0.0,
+    **settings: Any,
+) -> ExactPick:
+    return exact_search(
+        bags,
+        step,
+        initial_state,
+        START,
+        END,
+        log_frequency_V=LOG_FREQUENCY_V,
+        frequency_discount=frequency_discount,
+        **settings,
     )
 
 
@@ -283,3 +305,105 @@ def test_a_model_that_gives_nan_is_refused() -> None:
     broken = bigram_step(torch.full((VOCABULARY_SIZE, VOCABULARY_SIZE), math.nan))
     with pytest.raises(ValueError, match="NaN"):
         run([[[4]]], broken)
+
+
+@MODELS
+@pytest.mark.parametrize("frequency_discount", [0.0, 0.6, 1.0, 2.5])
+@pytest.mark.parametrize("num_sentences", [1, 3, 1000])
+@pytest.mark.parametrize("rows_at_once", [1, 7, 512])
+def test_exact_search_finds_the_best_of_all_sentences(
+    model: Callable[[], tuple[Step, State, ScoreOf]],
+    frequency_discount: float,
+    num_sentences: int,
+    rows_at_once: int,
+) -> None:
+    step, initial_state, score_of = model()
+    for bags in BAG_SETS:
+        closed = {(START, *words, END) for words in product(*bags)}
+        ranked = sorted(closed, key=lambda ids: -score(ids, score_of, frequency_discount))
+        picked = prove(
+            bags,
+            step,
+            initial_state,
+            frequency_discount,
+            num_sentences=num_sentences,
+            beam_width=1,
+            rows_at_once=rows_at_once,
+        )
+        assert words_of(picked.sentences) == [ids[1:-1] for ids in ranked][:num_sentences]
+        best = score(ranked[0], score_of, frequency_discount)
+        assert picked.is_proven
+        assert picked.sentences[0].score == pytest.approx(best)
+        assert picked.score_bound == picked.sentences[0].score
+
+
+@MODELS
+@pytest.mark.parametrize("frequency_discount", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "limit", [*({"max_expansions": n} for n in range(1, 60, 4)), {"seconds": 1e-9}], ids=str
+)
+def test_exact_search_stopped_early_bounds_what_it_has_not_seen(
+    model: Callable[[], tuple[Step, State, ScoreOf]],
+    frequency_discount: float,
+    limit: dict[str, Any],
+) -> None:
+    step, initial_state, score_of = model()
+    bags = BAG_SETS[1]
+    best = max(
+        score((START, *words, END), score_of, frequency_discount) for words in product(*bags)
+    )
+    picked = prove(
+        bags, step, initial_state, frequency_discount, beam_width=1, rows_at_once=3, **limit
+    )
+    found = picked.sentences[0].score
+    assert found <= best + 1e-6
+    assert picked.score_bound >= best - 1e-6
+    assert picked.num_expansions <= limit.get("max_expansions", 0)
+    if picked.is_proven:
+        assert found == pytest.approx(best) == picked.score_bound
+
+
+def test_exact_search_gives_ties_to_the_lower_token_ids() -> None:
+    uniform = bigram_step(torch.full((VOCABULARY_SIZE, VOCABULARY_SIZE), -2.0))
+    bags = [[9, 4], [5, 11, 5], [10, 6]]
+    picked = prove(bags, uniform, num_sentences=5, beam_width=1)
+    assert words_of(picked.sentences) == sorted(set(product(*bags)))[:5]
+
+
+def test_what_cannot_win_is_not_read() -> None:
+    """One word of each bag has half of the probability, the others next to none: the beam is right,
+    and the proof takes one look past each word of it."""
+    log_probs_VV = torch.full((VOCABULARY_SIZE, VOCABULARY_SIZE), 1e-6)
+    log_probs_VV[:, [4, END]] = 0.5
+    bags = [[4, 5, 6, 7, 8]] * 8
+    picked = prove(bags, bigram_step(log_probs_VV.log()), beam_width=1)
+    assert picked.is_proven
+    assert words_of(picked.sentences) == [(4,) * 8]
+    assert picked.num_expansions == 9
+
+
+def test_exact_search_agrees_with_an_unbounded_beam_of_a_true_model() -> None:
+    torch.manual_seed(9)
+    model = LanguageModel(Architecture(VOCABULARY_SIZE, 6, 9, 1, (6, 9))).eval()
+    with torch.no_grad():
+        model.embedding.weight.mul_(9.0)
+    bags = [[4, 5, 8, 11], [10, 6, 7, 9], [4, 6, 9, 11], [5, 7, 8, 10], [4, 9, 10, 11]]
+    for frequency_discount in (0.0, 1.0):
+        [ranked] = run(
+            [bags],
+            model.step,
+            model.initial_state(1),
+            frequency_discount=frequency_discount,
+            beam_width=4**5,
+        )
+        picked = prove(
+            bags,
+            model.step,
+            model.initial_state(1),
+            frequency_discount,
+            num_sentences=4,
+            beam_width=2,
+            rows_at_once=16,
+        )
+        assert words_of(picked.sentences) == words_of(ranked)[:4]
+        assert picked.is_proven

@@ -106,7 +106,9 @@ def test_rescaling_multiplies_all_by_one_number() -> None:
     plain = input_vectors(WORDS, KNOWN, "trained", 1, rescale=False)
     scaled = input_vectors(WORDS, KNOWN, "trained", 1, rescale=True)
     length = np.sqrt((4 + 1 + 9 + 0 + 1 + 4) / 3)
-    np.testing.assert_allclose(scaled.vectors_VE, plain.vectors_VE * RESCALED_LENGTH / length, rtol=1e-5)
+    np.testing.assert_allclose(
+        scaled.vectors_VE, plain.vectors_VE * RESCALED_LENGTH / length, rtol=1e-5
+    )
     assert scaled.origins == plain.origins
     found_NE = scaled.vectors_VE[[2, 4, 6]]
     assert np.sqrt(np.square(found_NE).sum(axis=1).mean()) == pytest.approx(RESCALED_LENGTH)
