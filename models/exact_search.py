@@ -11,8 +11,8 @@ sentence. Then the most promising beginnings are read on, many at a time, always
 first: what waits stays small, and whole sentences come soon. (Land & Doig, An automatic method of
 solving discrete programming problems, Econometrica 28, 1960; depth first as in Little et al. 1963.)
 
-Shapes: N beginnings, T tokens of each with the opening, K words of a bag, C candidates: each beginning with each word
-of its next bag.
+Shapes: N beginnings, T tokens of each with the opening, K words of a bag, C candidates: each
+beginning with each word of its next bag.
 """
 
 import math
