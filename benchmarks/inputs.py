@@ -20,7 +20,6 @@ from data.schemas import PERPLEXITIES, TRAINING_LOG
 from data.store import Store
 from flows.deployments import deployment_settings
 from models.evaluation import Loss, total
-from tasks.choose_opening import ChooseOpeningSettings, choose_opening
 from tasks.count import CountSettings, count
 from tasks.embed import EmbedSettings, embed
 from tasks.encode import EncodeSettings, encode
@@ -30,6 +29,7 @@ from tasks.seams.run_context import RunContext
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import train
+from tasks.tune import TuneSettings, tune
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def _row(
     quick = {**deployment_settings("quick")["train"], "num_epochs": num_epochs}
     settings = TrainSettings(**{**quick, **train_settings})
     trained = train.fn(run, settings, sentences, vocabulary, token_ids, vectors)
-    opened = choose_opening.fn(run, ChooseOpeningSettings(num_sentences=1), token_ids, trained)
+    opened = tune.fn(run, TuneSettings(num_sentences=1, frequency_discounts=()), token_ids, trained)
     only_static = EvaluateSettings(ngram_order=0, contexts=(), context_blocks=1)
     perplexities = evaluate.fn(run, only_static, token_ids, opened)
     store = Store(run.store)

@@ -1,36 +1,70 @@
 """Bag sets as people write them: ordered bags of words, from each of which a sentence takes one.
 
     # a comment
-    good sweet | morrow night | my | lord, lady, king
+    good sweet | morrow night | my | lord, lady, "my liege" | . ""
     {"bags": [["good", "sweet"], ["morrow", "night"], ["my"], [","]], "id": "greeting"}
 
-One set a line. In text, bags are parted by `|`, words by spaces or commas; a line that opens with
-`{` is JSON, where a word may be anything. A set without an id is called by its line number.
+One set a line. In text, bags are parted by `|`, words by spaces or commas; quotation marks hold a
+phrase together, and `""` lets a bag give no word. A line that opens with `{` is JSON, where a word
+may be anything and a set has settings of its own:
+
+    {"bags": [["the"], {"words": ["old", "grey"], "times": 2, "optional": true}, ["sea"]],
+     "any_order": false, "gaps": 1, "early_end": 4.0, "before": "Call me Ishmael.", "id": "sea"}
+
+A set without an id is called by its line number.
 """
 
-import difflib
 import io
 import json
 import re
 import reprlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from data.errors import UserMistake
 
-_SPECIAL_TOKENS = frozenset(("_nothing_", "_start_", "_end_", "_unknown_"))
-_WORD = re.compile(r"[^\s,]+")
+MOST_BAGS = 1_000
+MOST_NATS = 1e6
+_CHOICE = re.compile(r'"([^"]*)"|[^\s,]+')
 _JSON_REMEDY = 'Write it as {"bags": [["hello", "hi"], ["world"]], "id": "optional"}.'
+_BAG_REMEDY = (
+    'Write a bag as ["hello", "hi"] or {"words": ["hello"], "times": 2, "optional": true}.'
+)
+
+
+@dataclass(frozen=True)
+class WordBag:
+    """Words or phrases of which a sentence takes one; or none, if the bag is optional."""
+
+    choices: tuple[str, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)
 class BagSet:
-    """An ordered list of bags, none of them empty, and the line (from 1) that it stood on."""
+    """An ordered list of bags, and the line (from 1) that it stood on.
+
+    any_order: the bags may follow each other in any order. num_gaps: so many function words may be
+    added between the choices. early_end_nats: what the score loses for each bag that is left out at
+    the end; None takes one from every bag. before: the text that the sentence goes on from.
+    """
 
     bag_set_id: str
     line: int
-    bags: tuple[tuple[str, ...], ...]
+    bags: tuple[WordBag, ...]
+    any_order: bool = False
+    num_gaps: int = 0
+    early_end_nats: float | None = None
+    before: str = ""
+
+
+@dataclass(frozen=True)
+class RefusedSet:
+    """A line that makes no bag set, and why."""
+
+    bag_set_id: str
+    mistake: UserMistake
 
 
 def parse_bag_sets(text: str, source: str) -> list[BagSet]:
@@ -40,54 +74,44 @@ def parse_bag_sets(text: str, source: str) -> list[BagSet]:
         UserMistake: for malformed JSON, an empty bag, an id given twice, or no set at all; it
             names the line and the bag, counted from 1.
     """
-    bag_sets: dict[str, BagSet] = {}
+    bag_sets = []
+    for found in read_bag_sets(text, source):
+        if isinstance(found, RefusedSet):
+            raise found.mistake
+        bag_sets.append(found)
+    if not bag_sets:
+        raise no_sets(source)
+    return bag_sets
+
+
+def read_bag_sets(text: str, source: str) -> Iterator[BagSet | RefusedSet]:
+    """Each line's bag set, or what is wrong with it."""
+    line_of: dict[str, int] = {}
     lines = io.StringIO(text.removeprefix("\ufeff"), newline=None)
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        bag_set = _parse_line(line, number, source)
-        earlier = bag_sets.setdefault(bag_set.bag_set_id, bag_set)
-        if earlier is not bag_set:
-            raise UserMistake(
-                f"{source}, line {number}: the id {reprlib.repr(bag_set.bag_set_id)} "
-                f"already belongs to line {earlier.line}.",
-                "Give every set an id of its own; a set without one has its line number.",
-            )
-    if not bag_sets:
-        raise UserMistake(
-            f"{source} holds no bag sets.",
-            "Write one set a line, bags parted by |, words by spaces: hello hi | world",
-        )
-    return list(bag_sets.values())
+        try:
+            yield _with_own_id(_parse_line(line, number, source), line_of, source)
+        except UserMistake as mistake:
+            yield RefusedSet(str(number), mistake)
 
 
-def _parse_line(line: str, number: int, source: str) -> BagSet:
-    place = f"{source}, line {number}"
-    if line.lstrip().startswith("{"):
-        bag_set_id, bags = _parse_json(line, place)
-    else:
-        bag_set_id, bags = None, [_WORD.findall(bag) for bag in line.split("|")]
-    for bag_number, bag in enumerate(bags, start=1):
-        if not bag:
-            raise UserMistake(
-                f"{place}, bag {bag_number} is empty.", "Put a word in it or take it out."
-            )
-    return BagSet(bag_set_id or str(number), number, tuple(map(tuple, bags)))
+def bag_set_of_record(record: Any, line: int, place: str) -> BagSet:
+    """The bag set that a JSON object, or a row of a table, describes.
 
-
-def _parse_json(line: str, place: str) -> tuple[str | None, list[list[str]]]:
-    try:
-        record: dict[str, Any] = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserMistake(
-            f"{place}, column {error.colno}: malformed JSON: {error.msg}.", _JSON_REMEDY
-        ) from error
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits; [[[[[...
-        raise UserMistake(f"{place}: JSON that can't be read: {error}.", _JSON_REMEDY) from error
-
-    unknown_keys = sorted(record.keys() - {"bags", "id"})
+    Raises:
+        UserMistake: it describes none; `place` says where it stands.
+    """
+    if not isinstance(record, dict):
+        raise UserMistake(f"{place}: {reprlib.repr(record)} is no bag set.", _JSON_REMEDY)
+    known = {"bags", "id", "any_order", "gaps", "early_end", "before"}
+    unknown_keys = sorted(record.keys() - known)
     if unknown_keys:
-        raise UserMistake(f"{place}: unknown key {reprlib.repr(unknown_keys[0])}.", _JSON_REMEDY)
+        raise UserMistake(
+            f"{place}: unknown key {reprlib.repr(unknown_keys[0])}.",
+            f"A set has the keys {', '.join(sorted(known))}.",
+        )
     bag_set_id = record.get("id")
     # A lone surrogate, which JSON can write, isn't printable and fits in no table.
     if not (bag_set_id is None or (isinstance(bag_set_id, str) and bag_set_id.isprintable())):
@@ -97,78 +121,127 @@ def _parse_json(line: str, place: str) -> tuple[str | None, list[list[str]]]:
     bags = record.get("bags")
     if not (isinstance(bags, list) and bags):
         raise UserMistake(f"{place}: 'bags' is not a list of bags.", _JSON_REMEDY)
-    for bag_number, bag in enumerate(bags, start=1):
-        if not isinstance(bag, list):
-            raise UserMistake(f"{place}, bag {bag_number} is not a list of words.", _JSON_REMEDY)
-        for word in bag:
-            if not (isinstance(word, str) and word):
-                raise UserMistake(
-                    f"{place}, bag {bag_number}: {reprlib.repr(word)} is not a word.", _JSON_REMEDY
-                )
-    return bag_set_id, bags
+    word_bags = [
+        bag
+        for number, written in enumerate(bags, start=1)
+        for bag in _bags_of_record(written, f"{place}, bag {number}")
+    ]
+    if len(word_bags) > MOST_BAGS:
+        raise UserMistake(
+            f"{place}: {len(word_bags):,} bags; {MOST_BAGS:,} is the most.", "Cut the set in parts."
+        )
+    return BagSet(
+        bag_set_id or str(line),
+        line,
+        tuple(word_bags),
+        any_order=_flag(record, "any_order", place),
+        num_gaps=_count(record, "gaps", 0, range(MOST_BAGS), place),
+        early_end_nats=_nats(record, "early_end", place),
+        before=_text(record, "before", place),
+    )
 
 
-def encode_bag_sets(
-    bag_sets: Sequence[BagSet],
-    token_id_of: Mapping[str, int],
-    *,
-    normalise: Callable[[str], str],
-    source: str,
-    model_name: str,
-    unit: str = "word",
-) -> list[list[list[int]]]:
-    """Return the token ids of the words, by set and bag.
-
-    Args:
-        bag_sets: what `parse_bag_sets` gave.
-        token_id_of: the model's vocabulary.
-        normalise: what the model's tokeniser does to a word, such as lower-casing.
-        source: what to call the file in errors.
-        model_name: what to call the model in errors.
-        unit: what the model knows, "word" or "character"; a bag of the latter holds characters.
+def parse_json(content: str | bytes, place: str) -> Any:
+    """What JSON says.
 
     Raises:
-        UserMistake: for a word that the model doesn't know or a special token; it names the line,
-            the bag and the nearest known words.
+        UserMistake: it is malformed; `place` says where it stands.
     """
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise UserMistake(
+            f"{place}, column {error.colno}: malformed JSON: {error.msg}.", _JSON_REMEDY
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits; [[[[[...
+        raise UserMistake(f"{place}: JSON that can't be read: {error}.", _JSON_REMEDY) from error
 
-    def encode(word: str, place: str) -> int:
-        token = normalise(word)
-        if token in _SPECIAL_TOKENS:
-            raise UserMistake(
-                f"{place}: {word!r} is a mark that models use, not a word.",
-                "Take it out of the bag.",
-            )
-        if token not in token_id_of and unit == "character" and len(word) > 1:
-            raise UserMistake(
-                f"{place}: {reprlib.repr(word)} is not one character, and model {model_name} "
-                "knows characters.",
-                "Fill the bags with single characters; JSON can hold a space: "
-                '{"bags": [["a", "b"], [" "]]}.',
-            )
-        if token not in token_id_of:
-            nearest = nearest_words(token, token_id_of.keys() - _SPECIAL_TOKENS)
-            hint = f"; nearest: {', '.join(map(repr, nearest))}" if nearest else ""
-            raise UserMistake(
-                f"{place}: {reprlib.repr(word)} is not in the vocabulary of model "
-                f"{model_name}{hint}.",
-                f"Put a {unit} that the model knows in its place or take it out of the bag.",
-            )
-        return token_id_of[token]
 
-    return [
-        [
-            [encode(word, f"{source}, line {bag_set.line}, bag {bag_number}") for word in bag]
-            for bag_number, bag in enumerate(bag_set.bags, start=1)
-        ]
-        for bag_set in bag_sets
+def no_sets(source: str) -> UserMistake:
+    """What is wrong with a file that holds nothing."""
+    return UserMistake(
+        f"{source} holds no bag sets.",
+        "Write one set a line, bags parted by |, words by spaces: hello hi | world",
+    )
+
+
+def _with_own_id(bag_set: BagSet, line_of: dict[str, int], source: str) -> BagSet:
+    earlier = line_of.setdefault(bag_set.bag_set_id, bag_set.line)
+    if earlier != bag_set.line:
+        raise UserMistake(
+            f"{source}, line {bag_set.line}: the id {reprlib.repr(bag_set.bag_set_id)} "
+            f"already belongs to line {earlier}.",
+            "Give every set an id of its own; a set without one has its line number.",
+        )
+    return bag_set
+
+
+def _parse_line(line: str, number: int, source: str) -> BagSet:
+    place = f"{source}, line {number}"
+    if line.lstrip().startswith("{"):
+        return bag_set_of_record(parse_json(line, place), number, place)
+    bags = [
+        [match[1] if match[1] is not None else match[0] for match in _CHOICE.finditer(bag)]
+        for bag in line.split("|")
     ]
+    return bag_set_of_record({"bags": bags}, number, place)
 
 
-def nearest_words(word: str, vocabulary: Iterable[str], n: int = 3) -> list[str]:
-    """Return up to n words of a vocabulary that are spelled much like a word, the nearest first.
+def _bags_of_record(written: Any, place: str) -> list[WordBag]:
+    """A bag as often as it is to be used."""
+    times, optional, words = 1, False, written
+    if isinstance(written, dict):
+        unknown_keys = sorted(written.keys() - {"words", "times", "optional"})
+        if unknown_keys:
+            raise UserMistake(f"{place}: unknown key {reprlib.repr(unknown_keys[0])}.", _BAG_REMEDY)
+        words = written.get("words")
+        times = _count(written, "times", 1, range(1, MOST_BAGS + 1), place)
+        optional = _flag(written, "optional", place)
+    if not isinstance(words, list):
+        raise UserMistake(f"{place} is not a list of words.", _BAG_REMEDY)
+    for word in words:
+        if not isinstance(word, str):
+            raise UserMistake(f"{place}: {reprlib.repr(word)} is not a word.", _BAG_REMEDY)
+    choices = tuple(word for word in words if word)
+    if not choices:
+        raise UserMistake(f"{place} is empty.", "Put a word in it or take it out.")
+    return [WordBag(choices, optional or "" in words)] * times
 
-    The measure is Ratcliff and Obershelp's (difflib), at least 0.6 of 1. difflib counts letters
-    before it aligns them, which keeps 15,000 words under a second.
-    """
-    return difflib.get_close_matches(word, vocabulary, n)
+
+def _flag(record: dict[str, Any], key: str, place: str) -> bool:
+    value = record.get(key, False)
+    if not isinstance(value, bool):
+        raise UserMistake(
+            f"{place}: {key} is {reprlib.repr(value)}.", f"Write {key} as true or false."
+        )
+    return value
+
+
+def _count(record: dict[str, Any], key: str, default: int, allowed: range, place: str) -> int:
+    value = record.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
+        raise UserMistake(
+            f"{place}: {key} is {reprlib.repr(value)}.",
+            f"Write {key} as a whole number from {allowed[0]} to {allowed[-1]}.",
+        )
+    return value
+
+
+def _text(record: dict[str, Any], key: str, place: str) -> str:
+    value = record.get(key, "")
+    if not isinstance(value, str):
+        raise UserMistake(f"{place}: {key} is {reprlib.repr(value)}.", f"Write {key} as a text.")
+    return value
+
+
+def _nats(record: dict[str, Any], key: str, place: str) -> float | None:
+    value = record.get(key)
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (is_number and 0 <= value <= MOST_NATS):
+        raise UserMistake(
+            f"{place}: {key} is {reprlib.repr(value)}.",
+            f"Write {key} as 0 or more nats, {MOST_NATS:g} at most.",
+        )
+    return float(value)

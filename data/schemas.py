@@ -162,6 +162,7 @@ VOCABULARY = Table(
     (
         Column("token_id", pa.int32(), "0 _nothing_, 1 _start_, 2 _end_, 3 _unknown_, then words"),
         Column("token", pa.string(), "the token, folded to lower case if the setting says so"),
+        Column("written", pa.string(), "how the training text mostly writes it inside a sentence"),
         Column("count", pa.int64(), "how often it stands in the training text", "tokens"),
         Column("num_books", pa.int32(), "training books that hold it", "books"),
         Column("lower_case", pa.bool_(), "whether text is folded before it is looked up"),
@@ -287,10 +288,21 @@ RECOVERED = (
 OPENINGS = Table(
     "openings",
     "a token that may be fed before a sentence's first word, tried on validation sentences",
-    "choose_opening",
+    "tune",
     (
         Column("opening", pa.string(), "_start_ or _end_"),
         Column("chosen", pa.bool_(), "whether the model is used with it: it recovers more words"),
+        *RECOVERED,
+    ),
+)
+
+DISCOUNTS = Table(
+    "discounts",
+    "a discount of common words, tried on validation sentences",
+    "tune",
+    (
+        Column("frequency_discount", pa.float64(), "the lambda of a sentence's score"),
+        Column("chosen", pa.bool_(), "whether it is kept with the model: it recovers most words"),
         *RECOVERED,
     ),
 )
@@ -312,20 +324,64 @@ BAG_SENTENCES = Table(
     "pick",
     (
         Column("bag_set_id", pa.string(), "the bag set, by its id or its line in the file"),
-        Column("rank", pa.int32(), "1 is the best"),
-        Column("tokens", TOKEN_LIST, "one word from each bag, in order"),
+        Column("rank", pa.int32(), "1 is the best, or was drawn most often"),
+        Column("tokens", TOKEN_LIST, "one choice from each bag, and gap words, as they follow"),
         Column("sentence", pa.string(), "the tokens as a person would write them"),
         Column("log_probability_nats", pa.float64(), "of the tokens and _end_", "nats"),
         Column("score", pa.float64(), "log p(sentence) - discount x sum of log q(word)", "nats"),
-        Column("strategy", pa.string(), "greedy, beam or exact"),
+        Column("strategy", pa.string(), "greedy, beam, diverse, sample or exact"),
+        Column("frequency_discount", pa.float64(), "the discount of common words"),
         Column("proven_best", pa.bool_(), "whether no other sentence of the bags scores higher"),
         Column(
             "score_bound",
             pa.float64(),
-            "no sentence of the bags scores higher; none where the strategy does not tell",
+            "no sentence of the bags scores higher; none for draws",
             "nats",
             nullable=True,
         ),
+        Column("num_drawn", pa.int64(), "how often it was drawn", "draws", nullable=True),
+        Column(
+            "effective_sample_size",
+            pa.float64(),
+            "independent draws that would say as much as those of the set",
+            "draws",
+            nullable=True,
+        ),
+    ),
+)
+
+BAG_REFUSALS = Table(
+    "bag_refusals",
+    "a bag set that could not be answered",
+    "pick",
+    (
+        Column("bag_set_id", pa.string(), "the bag set, by its id or its line in the file"),
+        Column("reason", pa.string(), "what is wrong with it, and where"),
+        Column("remedy", pa.string(), "what its owner can do"),
+    ),
+)
+
+BAG_REASONS = Table(
+    "bag_reasons",
+    "a choice of a bag, held against the one that the best sentence takes",
+    "bookloom generate",
+    (
+        Column("bag_set_id", pa.string(), "the bag set, by its id or its line in the file"),
+        Column("slot", pa.int32(), "the place in the sentence, from 1, gap words apart"),
+        Column("bag", pa.int32(), "the bag, from 1"),
+        Column("choice", pa.string(), "its words; empty where the bag gives none"),
+        Column("chosen", pa.bool_(), "whether the sentence takes it"),
+        Column("score", pa.float64(), "of the sentence with it in this place", "nats"),
+        Column("probability", pa.float64(), "exp(score), of all choices of the bag in this place"),
+        Column(
+            "margin",
+            pa.float64(),
+            "from the sentence to the best one found that does not take this choice from this "
+            "bag; none for choices that were not taken, and where there is no such sentence",
+            "nats",
+            nullable=True,
+        ),
+        Column("without", pa.string(), "that sentence", nullable=True),
     ),
 )
 
@@ -501,9 +557,11 @@ TABLES: dict[str, Table] = {
         TRAINING_LOG,
         EMBEDDINGS,
         OPENINGS,
+        DISCOUNTS,
         PERPLEXITIES,
         EVALUATIONS,
         BAG_SENTENCES,
+        BAG_REFUSALS,
         BAG_RECOVERY,
         RECOVERY_EXAMPLES,
         TEXT_FEATURES,
@@ -521,4 +579,4 @@ WARM_START_TABLES: dict[str, Table] = {
 }
 
 # Written by a command where its user says, not by a step of a run.
-COMMAND_TABLES: dict[str, Table] = {TRACE.name: TRACE}
+COMMAND_TABLES: dict[str, Table] = {table.name: table for table in (TRACE, BAG_REASONS)}

@@ -15,7 +15,7 @@ def trace_text(result: Mapping[str, Any]) -> str:
             f"  {' '.join(step['predicted_tokens'] or ())}".rstrip()
         )
     lines.append(f"{result['total_nats']:10.3f}  total nats")
-    return "\n".join([*lines, *(f"{name:<8} {path}" for name, path in result["files"].items())])
+    return "\n".join([*lines, *_file_lines(result["files"])])
 
 
 def written_text(result: Mapping[str, Any]) -> str:
@@ -43,3 +43,34 @@ def export_text(result: Mapping[str, Any]) -> str:
             f"out  {', '.join(result['outputs'])}",
         ]
     )
+
+
+def sentences_text(result: Mapping[str, Any]) -> str:
+    """The sentences of each bag set, the sets refused, and the files written."""
+    lines = [f"model {result['model']}"]
+    for bag_set in result.get("bag_sets", ()):
+        for sentence in bag_set["sentences"]:
+            lines.append(
+                f"{bag_set['bag_set_id']:>6} {sentence['rank']:>3}  {sentence['sentence']:<60}"
+                f"  log p {sentence['log_probability_nats']:9.3f}  score {sentence['score']:9.3f}"
+                f"{_proof(sentence)}"
+            )
+    refusals = result["refusals"]
+    lines += [f"refused  {row['reason']} {row['remedy']}" for row in refusals]
+    if "bag_sets" not in result:
+        lines += [f"{result['num_bag_sets']:,} bag sets, {len(refusals):,} of them refused"]
+    return "\n".join([*lines, *_file_lines(result["files"])])
+
+
+def _proof(sentence: Mapping[str, Any]) -> str:
+    if sentence["num_drawn"] is not None:
+        return f"  drawn {sentence['num_drawn']:,} times"
+    if sentence["proven_best"]:
+        return "  proven best"
+    if sentence["rank"] > 1 or sentence["score_bound"] is None:
+        return ""
+    return f"  at most {sentence['score_bound'] - sentence['score']:.3f} from the best"
+
+
+def _file_lines(files: Mapping[str, str]) -> list[str]:
+    return [f"{name:<13} {path}" for name, path in files.items()]

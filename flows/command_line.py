@@ -6,26 +6,16 @@ With --json a command prints one JSON object on standard output and nothing else
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import cyclopts
-import pydantic
 from cyclopts import App, Parameter
 
 from data.errors import UserMistake
-from flows import answers
+from flows import answers, bag_commands
+from flows.command_tools import MISTAKE_EXIT_CODE, AsJson, examples, print_answer, validated
 from flows.environment import home_store, prepare, tracking_uri
-
-MISTAKE_EXIT_CODE = 2
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
-
-
-def _examples(*lines: str) -> str:
-    """The end of a command's help. Every line stands by itself, as typed."""
-    return "\n\n".join(["Examples:", *(f"    {line}" for line in lines)])
-
 
 app = App(
     name="bookloom",
@@ -36,7 +26,7 @@ app = App(
 
 
 @app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         "bookloom run",
         "bookloom run --deployment standard",
         'bookloom run --books my-novel.txt "shelf/*.txt"',
@@ -77,73 +67,11 @@ def run(
         if value is not None:
             settings = {**settings, step: {**settings.get(step, {}), name: value}}
     summary = run_pipeline(settings)
-    _print(summary, as_json, summary_text)
+    print_answer(summary, as_json, summary_text)
 
 
 @app.command(
-    help_epilogue=_examples(
-        "bookloom generate --bags examples",
-        "bookloom generate --bags my-bags.txt --num-sentences 5 --frequency-discount 0.5",
-        "bookloom generate --bags my-bags.txt --strategy exact --seconds 60",
-    )
-)
-def generate(
-    *,
-    bags: str,
-    strategy: Literal["greedy", "beam", "exact"] = "beam",
-    beam_width: int = 64,
-    max_expansions: int = 200_000,
-    seconds: float | None = None,
-    frequency_discount: float = 1.0,
-    num_sentences: int = 1,
-    unknown: Literal["error", "drop"] = "error",
-    model: str | None = None,
-    as_json: AsJson = False,
-) -> None:
-    """Pick one word from each bag so that they make a sentence.
-
-    A bag file has one set a line: bags parted by |, words by spaces or commas. A line may also be
-    JSON: {"bags": [["hello", "hi"], ["world"]]}.
-
-    Args:
-        bags: a file of bag sets, or `examples` for those that come with bookloom.
-        strategy: greedy takes the best word at each step; beam keeps the best beginnings; exact
-            goes on until it is proven that there is none better.
-        beam_width: beginnings kept by beam.
-        max_expansions: beginnings that exact reads for a bag set, at most.
-        seconds: time that exact takes for a bag set, at most.
-        frequency_discount: 0 for the most probable sentence, 1 to discount common words.
-        num_sentences: sentences for each bag set.
-        unknown: a word that the model does not know is an error, or is dropped from its bag.
-        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
-        as_json: print one JSON object.
-    """
-    from tasks.pick import PickSettings
-    from tasks.pick import generate as generate_sentences
-
-    if not 1 <= num_sentences <= beam_width and strategy == "beam":
-        raise UserMistake(
-            f"--num-sentences {num_sentences} does not fit --beam-width {beam_width}.",
-            "Ask for at least one sentence and at most as many as the beam is wide.",
-        )
-    settings = _validated(
-        PickSettings,
-        {
-            "bags": bags,
-            "strategy": strategy,
-            "beam_width": beam_width,
-            "max_expansions": max_expansions,
-            "seconds": seconds,
-            "frequency_discount": frequency_discount,
-            "num_sentences": num_sentences,
-            "unknown": unknown,
-        },
-    )
-    _print(generate_sentences(tracking_uri(), model, settings), as_json, _sentences_text)
-
-
-@app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         'bookloom score --text "To be, or not to be."',
     )
 )
@@ -157,11 +85,11 @@ def score(*, text: str, model: str | None = None, as_json: AsJson = False) -> No
     """
     from tasks.score import score as score_text
 
-    _print(score_text(tracking_uri(), model, text), as_json, _score_text)
+    print_answer(score_text(tracking_uri(), model, text), as_json, _score_text)
 
 
 @app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         'bookloom trace --text "To be, or not to be."',
         'bookloom trace --text "Now is the winter of our discontent." --out winter --json',
     )
@@ -181,11 +109,11 @@ def trace(
     """
     from tasks.trace import trace as trace_text
 
-    _print(trace_text(tracking_uri(), model, text, out), as_json, answers.trace_text)
+    print_answer(trace_text(tracking_uri(), model, text, out), as_json, answers.trace_text)
 
 
 @app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         "bookloom write",
         'bookloom write --prompt "My lord, the king" --num-tokens 60 --nucleus 0.9 --seed 7',
     )
@@ -216,7 +144,7 @@ def write(
     from tasks.write import WriteSettings
     from tasks.write import write as write_text
 
-    settings = _validated(
+    settings = validated(
         WriteSettings,
         {
             "prompt": prompt,
@@ -228,11 +156,11 @@ def write(
         },
     )
     result = write_text(tracking_uri(), home_store(), model, settings)
-    _print(result, as_json, answers.written_text)
+    print_answer(result, as_json, answers.written_text)
 
 
 @app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         "bookloom export --out bookloom.onnx",
     )
 )
@@ -246,11 +174,11 @@ def export(*, out: str, model: str | None = None, as_json: AsJson = False) -> No
     """
     from tasks.export import export as export_model
 
-    _print(export_model(tracking_uri(), model, out), as_json, answers.export_text)
+    print_answer(export_model(tracking_uri(), model, out), as_json, answers.export_text)
 
 
 @app.command(
-    help_epilogue=_examples(
+    help_epilogue=examples(
         "bookloom lineage bag_sentences",
     )
 )
@@ -263,7 +191,14 @@ def lineage(table: str, /, *, as_json: AsJson = False) -> None:
     """
     from tasks.lineage import lineage as trace_lineage
 
-    _print(trace_lineage(home_store(), table), as_json, lambda tree: "\n".join(_tree_lines(tree)))
+    print_answer(
+        trace_lineage(home_store(), table), as_json, lambda tree: "\n".join(_tree_lines(tree))
+    )
+
+
+app.command(bag_commands.generate, help_epilogue=bag_commands.GENERATE_EXAMPLES)
+app.command(bag_commands.play, help_epilogue=bag_commands.PLAY_EXAMPLES)
+app.command(bag_commands.serve_model, help_epilogue=bag_commands.SERVE_MODEL_EXAMPLES)
 
 
 def main() -> None:
@@ -284,66 +219,12 @@ def main() -> None:
         _fail("Stopped.", "What was finished is kept: run again to go on.", arguments)
 
 
-def _validated(
-    model: "type[pydantic.BaseModel]", values: Mapping[str, Any], place: str = ""
-) -> Any:
-    try:
-        return model.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise settings_mistake(error, model, place) from error
-
-
-def settings_mistake(
-    error: pydantic.ValidationError, model: "type[pydantic.BaseModel]", place: str
-) -> UserMistake:
-    """What is wrong with settings, in a user's words; an unknown name with its nearest ones."""
-    first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
-    name = ".".join(path)
-    if first["type"] != "extra_forbidden":
-        message = f"{place}{name} is {first.get('input')!r}: {first['msg']}."
-        return UserMistake(message, "Correct the value.")
-    owner: Any = model
-    for part in path[:-1]:
-        owner = owner.model_fields[part].annotation
-    known = list(owner.model_fields)
-    nearest = get_close_matches(path[-1], known, n=3) or known
-    return UserMistake(f"{place}{name} is no setting.", f"Did you mean {', '.join(nearest)}?")
-
-
-def _print(result: Mapping[str, Any], as_json: bool, as_text: Callable[[Any], str]) -> None:
-    if as_json:
-        print(json.dumps(result, ensure_ascii=False, allow_nan=False))
-    else:
-        print(as_text(result))
-
-
 def _fail(message: str, remedy: str, arguments: list[str]) -> None:
     if "--json" in arguments:
         print(json.dumps({"error": {"message": message, "remedy": remedy}}, ensure_ascii=False))
     else:
         print(f"bookloom: {message}\n  {remedy}", file=sys.stderr)
     sys.exit(MISTAKE_EXIT_CODE)
-
-
-def _sentences_text(result: Mapping[str, Any]) -> str:
-    lines = [f"model {result['model']}"]
-    for bag_set in result["bag_sets"]:
-        for sentence in bag_set["sentences"]:
-            lines.append(
-                f"{bag_set['bag_set_id']:>6} {sentence['rank']:>3}  {sentence['sentence']:<60}"
-                f"  log p {sentence['log_probability_nats']:9.3f}  score {sentence['score']:9.3f}"
-                f"{_proof(sentence)}"
-            )
-    return "\n".join(lines)
-
-
-def _proof(sentence: Mapping[str, Any]) -> str:
-    if sentence["proven_best"]:
-        return "  proven best"
-    if sentence["rank"] > 1 or sentence["score_bound"] is None:
-        return ""
-    return f"  at most {sentence['score_bound'] - sentence['score']:.3f} from the best"
 
 
 def _score_text(result: Mapping[str, Any]) -> str:

@@ -5,10 +5,11 @@ from typing import Any
 
 import yaml
 
-from data.bag_sets import nearest_words
 from data.errors import UserMistake
+from data.spelling import nearest_words
 from flows.environment import PROJECT_ROOT
 
+PIPELINE_ENTRYPOINT = "flows/pipeline.py:pipeline"
 DEPLOYMENTS_FILE = PROJECT_ROOT / "prefect.yaml"
 
 
@@ -19,7 +20,11 @@ def deployment_settings(name: str, path: Path = DEPLOYMENTS_FILE) -> dict[str, A
         UserMistake: there is no such deployment.
     """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    found = {entry["name"]: entry for entry in content["deployments"]}
+    found = {
+        entry["name"]: entry
+        for entry in content["deployments"]
+        if entry["entrypoint"] == PIPELINE_ENTRYPOINT
+    }
     if name not in found:
         nearest = nearest_words(name, found) or sorted(found)
         raise UserMistake(

@@ -11,23 +11,24 @@ from typing import Any
 from prefect import flow
 
 from flows.environment import home_store, tracking_uri
-from tasks.choose_opening import ChooseOpeningSettings, choose_opening
 from tasks.cluster import ClusterSettings, cluster
 from tasks.count import CountSettings, count
 from tasks.embed import EmbedSettings, embed
 from tasks.encode import EncodeSettings, encode
 from tasks.evaluate import EvaluateSettings, evaluate
 from tasks.measure import MeasureSettings, measure
-from tasks.pick import PickSettings, pick
+from tasks.pick import pick
 from tasks.publish import publish
 from tasks.read import ReadSettings, read
 from tasks.recover import RecoverSettings, recover
+from tasks.seams.bag_answers import PickSettings
 from tasks.seams.run_context import open_run
 from tasks.seams.settings import Settings
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import train
 from tasks.train_afresh import train_afresh
+from tasks.tune import TuneSettings, tune
 from tasks.warm_start import WarmStartSettings, warm_start
 from tasks.weigh import WeighSettings, weigh
 
@@ -49,7 +50,7 @@ class PipelineSettings(Settings):
     count: CountSettings = CountSettings()
     embed: EmbedSettings = EmbedSettings()
     train: TrainSettings = TrainSettings()
-    choose_opening: ChooseOpeningSettings = ChooseOpeningSettings()
+    tune: TuneSettings = TuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     pick: PickSettings = PickSettings(unknown="drop")
     recover: RecoverSettings = RecoverSettings()
@@ -80,7 +81,7 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
         trained = train(run, settings.train, *to_learn_from, *before)
         is_compared = before and settings.warm_start.compare
         afresh = [train_afresh(run, settings.train, *to_learn_from)] if is_compared else []
-        model = choose_opening(run, settings.choose_opening, token_ids, trained)
+        model = tune(run, settings.tune, token_ids, trained)
         perplexities = evaluate(run, settings.evaluate, token_ids, model, *afresh)
         picked = pick(run, settings.pick, model)
         recovered = recover(run, settings.recover, token_ids, model)

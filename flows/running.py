@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 
 from data.errors import UserMistake
-from flows.command_line import settings_mistake
+from flows.command_tools import settings_mistake
 from flows.pipeline import PipelineSettings, pipeline
 
 

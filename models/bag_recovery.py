@@ -14,7 +14,7 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batching import UNKNOWN, TokenIds, split_sentences
+from models.batching import TokenIds, split_sentences
 
 _DRAWS_AT_ONCE = 1 << 21  # 16 bytes each: a block stays small whatever the vocabulary
 
@@ -23,19 +23,22 @@ def eligible_sentences(
     runs: Iterable[TokenIds],
     num_sentences: int,
     rng: np.random.Generator,
+    word_probability_V: NDArray[np.float64],
     *,
     min_words: int = 5,
     max_words: int = 12,
 ) -> list[list[int]]:
-    """At most so many sentences of these lengths without an unknown word, drawn evenly.
+    """At most so many sentences of these lengths, drawn evenly, of words that bags may hold.
 
-    Punctuation counts as a word. They keep the order in which they stand in the runs.
+    Those are the words of a probability above 0: never `_unknown_`, nor what a model of other books
+    has learned and these books' training text has not. Punctuation counts as a word. The sentences
+    keep the order in which they stand in the runs.
     """
     found = [
         sentence
         for run in runs
         for sentence in split_sentences(run)
-        if min_words <= len(sentence) <= max_words and UNKNOWN not in sentence
+        if min_words <= len(sentence) <= max_words and word_probability_V[sentence].all()
     ]
     if len(found) <= num_sentences:
         return found

@@ -6,7 +6,6 @@ single key (safetensors does not promise the order of several). Nothing in it is
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from models.bag_decoding import PickedSentence, decode
-from models.batching import END, SPECIAL_TOKENS
-from models.exact_search import ExactPick, exact_search
+from models.batching import SPECIAL_TOKENS
 from models.language_model import Architecture, LanguageModel
 from models.vocabulary import Vocabulary
 
@@ -31,65 +28,21 @@ _DAMAGE = (SafetensorError, ValueError, LookupError, TypeError, ArithmeticError,
 class Bundle:
     """A language model and all that is needed to use it.
 
-    `opening` is the token fed before a sentence that has no text before it; `language` is what
-    the sentence splitter learned, in plain values.
+    `opening` is the token fed before a sentence that has no text before it; `language` is what the
+    sentence splitter learned, in plain values; `frequency_discount` is the discount of common words
+    that recovers most of sentences that are hidden in bags.
     """
 
     model: LanguageModel
     vocabulary: Vocabulary
     opening: str
     language: dict[str, Any]
+    frequency_discount: float = 1.0
 
     @property
     def opening_id(self) -> int:
         """The id of the opening token."""
         return SPECIAL_TOKENS.index(self.opening)
-
-    def pick(
-        self,
-        bag_sets: Sequence[Sequence[Sequence[int]]],
-        *,
-        frequency_discount: float,
-        beam_width: int,
-        num_sentences: int = 1,
-    ) -> Iterator[list[PickedSentence]]:
-        """The best sentences of each bag set, in order; see `models.bag_decoding.decode`."""
-        return decode(
-            bag_sets,
-            self.model.step,
-            self.model.initial_state(1),
-            self.opening_id,
-            END,
-            log_frequency_V=torch.from_numpy(self.vocabulary.log_frequency()),
-            frequency_discount=frequency_discount,
-            beam_width=beam_width,
-            num_sentences=num_sentences,
-        )
-
-    def pick_exact(
-        self,
-        bags: Sequence[Sequence[int]],
-        *,
-        frequency_discount: float,
-        num_sentences: int = 1,
-        beam_width: int = 64,
-        max_expansions: int | None = None,
-        seconds: float | None = None,
-    ) -> ExactPick:
-        """The best sentences of one bag set, with a proof; see `models.exact_search`."""
-        return exact_search(
-            bags,
-            self.model.step,
-            self.model.initial_state(1),
-            self.opening_id,
-            END,
-            log_frequency_V=torch.from_numpy(self.vocabulary.log_frequency()),
-            frequency_discount=frequency_discount,
-            num_sentences=num_sentences,
-            beam_width=beam_width,
-            max_expansions=max_expansions,
-            seconds=seconds,
-        )
 
     def to_bytes(self) -> bytes:
         """The bundle as a safetensors file; the same bundle gives the same bytes."""
@@ -126,8 +79,10 @@ class Bundle:
                 "counts": self.vocabulary.counts,
                 "lower_case": self.vocabulary.lower_case,
                 "unit": self.vocabulary.unit,
+                "written": self.vocabulary.written_of,
                 "opening": self.opening,
                 "language": self.language,
+                "frequency_discount": self.frequency_discount,
             },
             sort_keys=True,
             ensure_ascii=False,
@@ -145,14 +100,22 @@ def _read(content: bytes) -> Bundle:
     with torch.random.fork_rng(devices=[]):
         model = LanguageModel(Architecture(**architecture))
     model.load_state_dict(tensors)
+    written_of = metadata["written"]
     vocabulary = Vocabulary(
         tuple(metadata["tokens"]),
         tuple(metadata["counts"]),
         metadata["lower_case"],
         metadata["unit"],
+        tuple(written_of.get(token, token) for token in metadata["tokens"]) if written_of else (),
     )
     if not len(vocabulary) == len(vocabulary.counts) == model.architecture.num_types:
         raise ValueError(f"{len(vocabulary)} tokens for {model.architecture.num_types} types")
     if metadata["opening"] not in SPECIAL_TOKENS:
         raise ValueError(f"{metadata['opening']!r} opens no sentence")
-    return Bundle(model.eval(), vocabulary, metadata["opening"], metadata["language"])
+    return Bundle(
+        model.eval(),
+        vocabulary,
+        metadata["opening"],
+        metadata["language"],
+        float(metadata["frequency_discount"]),
+    )

@@ -3,6 +3,7 @@
 Shapes: V token types.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,20 +26,24 @@ class Vocabulary:
 
     `counts` are those of the training text; a token without an id counts for `_unknown_`. `unit` is
     what text is cut into before it is looked up; where that is characters, they stand for words in
-    all that is said here.
+    all that is said here. `written` has every token as books mostly write it inside a sentence, or
+    is empty where that is not known.
 
     Raises:
-        ValueError: there is no such unit.
+        ValueError: there is no such unit, or there are not as many written forms as tokens.
     """
 
     tokens: tuple[str, ...]
     counts: tuple[int, ...]
     lower_case: bool
     unit: Unit = "word"
+    written: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise ValueError(f"the unit {self.unit!r} is none of {', '.join(UNITS)}")
+        if self.written and len(self.written) != len(self.tokens):
+            raise ValueError(f"{len(self.written)} written forms for {len(self.tokens)} tokens")
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -51,12 +56,19 @@ class Vocabulary:
             tuple(columns["count"]),
             bool(columns["lower_case"][0]),
             columns["unit"][0],
+            tuple(columns["written"]),
         )
 
     @cached_property
     def id_of(self) -> Mapping[str, int]:
         """Ids by token, as the vocabulary spells it."""
         return {token: index for index, token in enumerate(self.tokens)}
+
+    @cached_property
+    def written_of(self) -> Mapping[str, str]:
+        """What books mostly write for a token, where that is another spelling."""
+        pairs = zip(self.tokens, self.written, strict=False)
+        return {token: written for token, written in pairs if token != written}
 
     def fold(self, token: str) -> str:
         """A token as the vocabulary spells it."""
@@ -82,6 +94,11 @@ class Vocabulary:
         log_q[END + 1 :] = np.log((words + 1.0) / (words.sum() + len(words)))
         return log_q
 
+    def log_frequency_of_unseen(self) -> float:
+        """Log q of a word that the training text does not hold."""
+        words = self.counts[END + 1 :]
+        return -math.log(sum(words) + len(words))
+
     def word_frequency(self) -> npt.NDArray[np.float64]:
         """Shares_V of the known words in the training text; 0 for the four special tokens."""
         counts = np.asarray(self.counts, dtype=np.float64)
@@ -100,6 +117,7 @@ def build_vocabulary(
     lower_case: bool,
     unit: Unit = "word",
     inherited: Sequence[str] = (),
+    written_of: Mapping[str, str] | None = None,
 ) -> Vocabulary:
     """A vocabulary from the counts of folded tokens.
 
@@ -113,6 +131,7 @@ def build_vocabulary(
         unit: what a token is.
         inherited: words that keep the ids they have, however often they stand in this text; the
             new ones come after them.
+        written_of: how books mostly write a token, where that is another spelling.
 
     Raises:
         ValueError: no word is left.
@@ -133,4 +152,5 @@ def build_vocabulary(
         (0, num_runs, num_sentences, num_unknown, *(counts.get(token, 0) for token in known)),
         lower_case,
         unit,
+        tuple((written_of or {}).get(token, token) for token in (*SPECIAL_TOKENS, *known)),
     )

@@ -7,6 +7,7 @@ out   the vocabulary: four special tokens, then words or characters by falling f
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +19,8 @@ from models.bundle import Bundle
 from models.vocabulary import Unit, Vocabulary, build_vocabulary
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
+
+LEAST_LOWER_CASE_SHARE = 0.2
 
 
 class CountSettings(Settings):
@@ -40,6 +43,7 @@ def count(run: StepRun, settings: CountSettings) -> None:
     training = sections.filter(pc.equal(sections["split"], "train")).drop_columns("split")
     counts: Counter[str] = Counter()
     books_with: Counter[str] = Counter()
+    spellings: Counter[str] = Counter()
     num_sentences = 0
     last_book, seen_in_book = None, set[str]()
     unit: Unit = "word"
@@ -51,11 +55,12 @@ def count(run: StepRun, settings: CountSettings) -> None:
                 last_book, seen_in_book = book_id, set()
             folded = [token.lower() for token in tokens] if settings.lower_case else tokens
             counts.update(folded)
+            spellings.update(tokens[1:])  # every sentence opens with a capital
             seen_in_book.update(folded)
             num_sentences += 1
     books_with.update(seen_in_book)
     num_runs = len(pc.unique(training["book_id"]))
-    inherited = _inherited_words(run, settings, unit)
+    inherited = _inherited(run, settings, unit)
     try:
         vocabulary = build_vocabulary(
             counts,
@@ -65,7 +70,11 @@ def count(run: StepRun, settings: CountSettings) -> None:
             maximum_types=settings.maximum_types,
             lower_case=settings.lower_case,
             unit=unit,
-            inherited=inherited,
+            inherited=inherited.tokens[len(SPECIAL_TOKENS) :] if inherited else (),
+            written_of={
+                **(inherited.written_of if inherited else {}),
+                **(written_forms(spellings) if settings.lower_case and unit == "word" else {}),
+            },
         )
     except ValueError as error:
         raise UserMistake(
@@ -85,10 +94,26 @@ def training_tokens(rows: pa.Table, training: pa.Table) -> list[tuple[str, list[
     ]
 
 
-def _inherited_words(run: StepRun, settings: CountSettings, unit: Unit) -> tuple[str, ...]:
-    """Those of the model to go on from, by id."""
+def written_forms(spellings: Mapping[str, int]) -> dict[str, str]:
+    """How a text mostly writes each token inside its sentences, by the token in lower case.
+
+    Capitals open lines of verse, too: the form in lower case is taken unless it is rare.
+    """
+    forms: dict[str, list[tuple[int, str]]] = {}
+    for spelling, count in spellings.items():
+        forms.setdefault(spelling.lower(), []).append((count, spelling))
+    written = {}
+    for token, own in forms.items():
+        in_lower_case = sum(count for count, spelling in own if spelling == token)
+        if in_lower_case < LEAST_LOWER_CASE_SHARE * sum(count for count, _ in own):
+            written[token] = max(own, key=lambda form: (form[0], form[1]))[1]
+    return written
+
+
+def _inherited(run: StepRun, settings: CountSettings, unit: Unit) -> Vocabulary | None:
+    """The vocabulary of the model to go on from."""
     if not run.has_file(WARM_START_MODEL_FILE):
-        return ()
+        return None
     inherited = Bundle.from_bytes(run.read_file(WARM_START_MODEL_FILE)).vocabulary
     for name, own, its in (
         ("tokenise.unit", unit, inherited.unit),
@@ -99,7 +124,7 @@ def _inherited_words(run: StepRun, settings: CountSettings, unit: Unit) -> tuple
                 f"{name} is {own}, but that of the model to go on from is {its}.",
                 f"Set {name} to {its}, or start afresh.",
             )
-    return inherited.tokens[len(SPECIAL_TOKENS) :]
+    return inherited
 
 
 def _columns(vocabulary: Vocabulary, books_with: Counter[str], num_runs: int) -> dict[str, object]:
@@ -108,6 +133,7 @@ def _columns(vocabulary: Vocabulary, books_with: Counter[str], num_runs: int) ->
     return {
         "token_id": range(len(vocabulary)),
         "token": vocabulary.tokens,
+        "written": vocabulary.written,
         "count": vocabulary.counts,
         "lower_case": [vocabulary.lower_case] * len(vocabulary),
         "unit": [vocabulary.unit] * len(vocabulary),

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from data.bag_sets import nearest_words
 from data.errors import UserMistake
 from data.schemas import TABLES, WARM_START_TABLES
+from data.spelling import nearest_words
 from data.store import Store
 from tasks.seams.newest_run import newest_run
 

@@ -23,7 +23,7 @@ from tasks.seams.step_cache import StepOutcome, TableReference
 from tasks.seams.tracking import TrackedRun, Tracker, open_tracker, training_metrics
 
 PARTS = {
-    "training": ("warm_start", "train", "choose_opening", "evaluate"),
+    "training": ("warm_start", "train", "tune", "evaluate"),
     "training afresh": ("train_afresh",),
     "generation": ("pick", "recover"),
     "clustering": ("weigh", "cluster"),

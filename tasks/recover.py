@@ -13,8 +13,10 @@ import numpy as np
 
 from data.schemas import BAG_RECOVERY, LANGUAGE_MODEL_FILE, RECOVERY_EXAMPLES, TOKEN_IDS
 from models.bag_recovery import draw_bag_sets, eligible_sentences, recovery
-from models.batching import SPECIAL_TOKENS, book_runs
+from models.batching import book_runs
 from models.bundle import Bundle
+from models.picking import Picker
+from models.sentence_space import BagSpec
 from tasks.seams.report import progress, say
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
@@ -30,7 +32,8 @@ class RecoverSettings(Settings):
     beam_width: int = 64
     """Hypotheses kept by beam search."""
     frequency_discounts: tuple[float, ...] = (0.0, 1.0)
-    """Discounts of common words to try; the last one gives the run's figures."""
+    """Discounts of common words to try, beside the one that the model was tuned to; that one gives
+    the run's figures."""
     num_examples: int = 20
     """Sentences kept with their bags."""
 
@@ -48,14 +51,16 @@ def recover(run: StepRun, settings: RecoverSettings) -> None:
     vocabulary = bundle.vocabulary
     rng = np.random.default_rng(run.context.seed)
     test = book_runs(run.token_runs()).get("test", {})
-    true = eligible_sentences(test.values(), settings.num_sentences, rng)
-    bag_size = min(settings.bag_size, len(vocabulary) - len(SPECIAL_TOKENS))
-    bags = draw_bag_sets(
-        true, bag_size=bag_size, word_probability_V=vocabulary.word_frequency(), rng=rng
-    )
+    frequency_V = vocabulary.word_frequency()
+    true = eligible_sentences(test.values(), settings.num_sentences, rng, frequency_V)
+    bag_size = min(settings.bag_size, int(np.count_nonzero(frequency_V)))
+    bags = draw_bag_sets(true, bag_size=bag_size, word_probability_V=frequency_V, rng=rng)
+    specs = [BagSpec.of_words(bag_set) for bag_set in bags]
+    tuned = bundle.frequency_discount
+    discounts = [d for d in settings.frequency_discounts if d != tuned]
     ways = [
         (strategy, width, discount)
-        for discount in settings.frequency_discounts
+        for discount in (*discounts, tuned)
         for strategy, width in (("greedy", 1), ("beam", settings.beam_width))
     ]
     rows: list[dict[str, Any]] = []
@@ -67,8 +72,9 @@ def recover(run: StepRun, settings: RecoverSettings) -> None:
         for strategy, width, discount in ways:
             started = time.monotonic()
             picked = []
-            for sentences in bundle.pick(bags, frequency_discount=discount, beam_width=width):
-                picked.append(sentences[0].token_ids)
+            picker = Picker(bundle, frequency_discount=discount)
+            for found in picker.beam(specs, beam_width=width):
+                picked.append(found.sentences[0].token_ids)
                 advance(1, f"{strategy} {discount:g}")
             rows.append(
                 {

@@ -20,6 +20,7 @@ from models.vocabulary import Unit
 
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 CHARACTERS = re.compile(r"\S|(?<=\S)\s+(?=\S)")
+SENTENCE_ENDS = frozenset(".!?")
 QUOTATION_MARKS = ("``", "''")  # what NLTK makes of a straight double quotation mark
 
 
@@ -152,3 +153,21 @@ def as_written(tokens: Sequence[str], unit: Unit = "word") -> str:
     if unit == "character":
         return "".join(tokens)
     return str(TreebankWordDetokenizer().detokenize(list(tokens)))
+
+
+def as_sentence(tokens: Sequence[str], unit: Unit, written_of: Mapping[str, str]) -> str:
+    """A sentence of a lower-case vocabulary with its capitals and blanks where they belong.
+
+    `written_of` has what books write for a token, where that is another spelling. A capital opens
+    the sentence, and what follows a full stop, an exclamation or a question mark.
+    """
+    if unit == "character":
+        return as_written(tokens, unit)
+    words = []
+    opens = True
+    for token in tokens:
+        word = written_of.get(token, token)
+        is_word = any(map(str.isalnum, word))
+        words.append(word[0].upper() + word[1:] if opens and is_word else word)
+        opens = token in SENTENCE_ENDS or (opens and not is_word)
+    return as_written(words, unit)

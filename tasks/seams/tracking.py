@@ -21,7 +21,8 @@ MODEL_NAME = "bookloom"
 PROJECT_ROOT = Path(__file__).parents[2]
 METRICS_AT_ONCE = 1000  # MLflow's limit for one batch
 MOST_DIGEST_CHARACTERS = 36  # MLflow's column; the full digest stands in the run's tags
-SERVED_WITH = ("torch", "numpy", "safetensors", "pyarrow")
+SERVED_WITH = ("torch", "numpy", "safetensors", "pyarrow", "nltk")
+SERVED_CODE = ("models", "data", "tasks")
 
 
 class TrackedRun(Protocol):
@@ -260,6 +261,7 @@ class _MlflowTracker:
                     ColSpec(DataType.string, "bag_set_id"),
                     ColSpec(DataType.long, "rank"),
                     ColSpec(Array(DataType.string), "tokens"),
+                    ColSpec(DataType.string, "sentence"),
                     ColSpec(DataType.double, "log_probability_nats"),
                     ColSpec(DataType.double, "score"),
                 ]
@@ -267,7 +269,7 @@ class _MlflowTracker:
             params=ParamSchema(
                 [
                     ParamSpec("beam_width", DataType.long, 64),
-                    ParamSpec("frequency_discount", DataType.double, 1.0),
+                    ParamSpec("frequency_discount", DataType.double, None),
                     ParamSpec("num_sentences", DataType.long, 1),
                 ]
             ),
@@ -284,7 +286,7 @@ class _MlflowTracker:
                     name="language_model",
                     python_model=str(Path(__file__).parent / "served_model.py"),
                     artifacts={"bundle": str(path)},
-                    code_paths=[str(PROJECT_ROOT / "models"), str(PROJECT_ROOT / "data")],
+                    code_paths=[str(PROJECT_ROOT / name) for name in SERVED_CODE],
                     signature=signature,
                     input_example=example,
                     pip_requirements=[f"{name}=={version_of(name)}" for name in SERVED_WITH],

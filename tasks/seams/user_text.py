@@ -17,8 +17,8 @@ def cut_sentences(bundle: Bundle, text: str) -> list[list[str]]:
     return [tokens_of(sentence, bundle.vocabulary.unit)[0] for sentence in sentences]
 
 
-def read_text(bundle: Bundle, text: str) -> list[int]:
-    """The token ids of a text, each sentence closed by `_end_`.
+def read_text(bundle: Bundle, text: str, name: str = "text") -> list[int]:
+    """The token ids of a text, each sentence closed by `_end_`; `name` is the option's.
 
     Raises:
         UserMistake: the text holds no token.
@@ -30,6 +30,7 @@ def read_text(bundle: Bundle, text: str) -> list[int]:
     ]
     if not ids:
         raise UserMistake(
-            f"The text {text!r} holds no {bundle.vocabulary.unit}.", "Pass --text with a sentence."
+            f"The text {text!r} holds no {bundle.vocabulary.unit}.",
+            f"Pass --{name} with a sentence.",
         )
     return ids

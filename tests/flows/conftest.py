@@ -39,7 +39,7 @@ def tiny_settings(shelf: Path, store: Path) -> dict[str, Any]:
             "dropout": {"inputs": 0.1, "output": 0.1},
             "log_every_steps": 10,
         },
-        "choose_opening": {"num_sentences": 10, "beam_width": 8},
+        "tune": {"num_sentences": 10, "beam_width": 8},
         "recover": {"num_sentences": 30, "beam_width": 8, "num_examples": 5},
         "weigh": {"minimum_texts": 2},
         "cluster": {"num_clusters": 3, "num_steps": 20, "layer_widths": [16], "code_width": 4},
@@ -64,3 +64,17 @@ def miniature_run(
     store = tmp_path_factory.mktemp("store")
     settings = tiny_settings(miniature_shelf, store)
     return MiniatureRun(settings, store, tracking_uri(), run_pipeline(settings))
+
+
+@pytest.fixture(scope="session")
+def character_run(miniature_run: Any) -> dict[str, Any]:
+    """The summary of a run on characters, in the store of the run on words."""
+    training = {"num_epochs": 2, "num_lanes": 8, "window_length": 32}
+    return run_pipeline(
+        {
+            **miniature_run.settings,
+            "name": "characters",
+            "tokenise": {"unit": "character"},
+            "train": {**miniature_run.settings["train"], **training},
+        }
+    )

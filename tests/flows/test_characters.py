@@ -9,26 +9,10 @@ import mlflow
 import pandas as pd
 import pytest
 
-from data.errors import UserMistake
 from data.store import Store
-from flows.running import run_pipeline
 from flows.summary import summary_text
-from tasks.pick import PickSettings, generate
+from tasks.generate import GenerateSettings, generate
 from tasks.score import score
-
-
-@pytest.fixture(scope="module")
-def character_run(miniature_run: Any) -> dict[str, Any]:
-    """The summary of a run on characters, in the store of the run on words."""
-    training = {"num_epochs": 2, "num_lanes": 8, "window_length": 32}
-    return run_pipeline(
-        {
-            **miniature_run.settings,
-            "name": "characters",
-            "tokenise": {"unit": "character"},
-            "train": {**miniature_run.settings["train"], **training},
-        }
-    )
 
 
 def rows(run: Any, summary: dict[str, Any], table: str) -> list[dict[str, Any]]:
@@ -81,8 +65,9 @@ def test_generate_score_and_the_registered_model_agree(
     bags = [[["T", "h"], ["h"], ["e", "a"], [" "], ["s", "k"], ["e", "i"]]]
     path = tmp_path / "bags.jsonl"
     path.write_text(json.dumps({"bags": bags[0]}))
-    uri, settings = character_run["model"]["uri"], PickSettings(bags=str(path))
-    [bag_set] = generate(miniature_run.tracking_uri, uri, settings)["bag_sets"]
+    uri = character_run["model"]["uri"]
+    settings = GenerateSettings(bags=str(path), model=uri)
+    [bag_set] = generate(miniature_run.tracking_uri, settings)["bag_sets"]
     best = bag_set["sentences"][0]
     assert best["sentence"] == "".join(best["tokens"])
     scored = score(miniature_run.tracking_uri, uri, best["sentence"].replace(" ", "\n "))
@@ -93,15 +78,17 @@ def test_generate_score_and_the_registered_model_agree(
     assert served["tokens"].tolist() == [best["tokens"]]
 
 
-def test_a_word_in_a_bag_of_characters(
+def test_a_word_in_a_bag_of_characters_is_spelled(
     miniature_run: Any, character_run: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "bags.txt"
-    path.write_text("t s | he\n")
-    uri = character_run["model"]["uri"]
-    with pytest.raises(UserMistake, match=r"line 1, bag 2: 'he' is not one character") as caught:
-        generate(miniature_run.tracking_uri, uri, PickSettings(bags=str(path)))
-    assert '[" "]' in caught.value.remedy
+    path.write_text('the thee | " " | sea\nt s | h€\n')
+    settings = GenerateSettings(bags=str(path), model=character_run["model"]["uri"])
+    result = generate(miniature_run.tracking_uri, settings)
+    [bag_set] = result["bag_sets"]
+    assert bag_set["sentences"][0]["sentence"] in ("the sea", "thee sea")
+    [refusal] = result["refusals"]
+    assert "line 2, bag 2: '€' is not in the vocabulary" in refusal["reason"]
 
 
 def test_the_summary_shows_sentences_as_written(

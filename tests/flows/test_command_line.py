@@ -40,7 +40,8 @@ def mistake(finished: "subprocess.CompletedProcess[str]") -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "generate", "score", "trace", "write", "export", "lineage"]
+    "command",
+    ["run", "generate", "play", "serve-model", "score", "trace", "write", "export", "lineage"],
 )
 def test_help_has_examples(command: str) -> None:
     finished = bookloom(command, "--help")
@@ -160,7 +161,7 @@ def test_export_writes_a_graph(miniature_run: Any, tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("the | captian\n", "line 1, bag 2.*'captian'.*'captain'"),
-        ("the | king\n\nmy | | lady\n", "line 3, bag 2 is empty"),
+        ("my | | lady\n", "line 1, bag 2 is empty"),
         ('{"bags": [["the"], 5]}\n', "line 1"),
         ("", "no bag set"),
     ],
@@ -173,6 +174,20 @@ def test_malformed_bags_name_line_and_word(
     model = miniature_run.summary["model"]["uri"]
     error = mistake(bookloom("generate", "--bags", str(path), "--model", model, "--json"))
     assert re.search(message, error["message"]), error
+
+
+def test_a_malformed_set_costs_itself_only(miniature_run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bags.txt"
+    path.write_text("the | king\n\nmy | | lady\nmy | lady\n")
+    model = ("--model", miniature_run.summary["model"]["uri"])
+    finished = bookloom("generate", "--bags", str(path), *model, "--json")
+    assert finished.returncode == 2
+    result = json.loads(finished.stdout)
+    assert [bag_set["bag_set_id"] for bag_set in result["bag_sets"]] == ["1", "4"]
+    [refusal] = result["refusals"]
+    assert "line 3, bag 2 is empty" in refusal["reason"]
+    told = bookloom("generate", "--bags", str(path), *model).stdout
+    assert "The king" in told and "refused" in told
 
 
 def test_missing_bags_and_model(miniature_run: Any, tmp_path: Path) -> None:

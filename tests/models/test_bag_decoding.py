@@ -9,66 +9,31 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.bag_decoding import PickedSentence, State, Step, decode
-from models.exact_search import ExactPick, exact_search
+from models.bag_decoding import Picked, decode
+from models.beginnings import PickedSentence, State, Step
+from models.branching_step import BranchingStep
+from models.exact_search import exact_search
 from models.language_model import Architecture, LanguageModel
+from tests.models.bag_tables import (
+    END,
+    LOG_FREQUENCY_V,
+    START,
+    VOCABULARY_SIZE,
+    ScoreOf,
+    bigram_model,
+    bigram_step,
+    remembering_model,
+    score,
+    space_of,
+)
 
-START, END = 1, 2
-VOCABULARY_SIZE = 12
 BAG_SETS = [  # three lengths, bags of one to six words, none of them sorted
     [[7, 4, 5], [6, 5]],
     [[11], [9, 4, 8, 10, 6, 5], [5, 4], [10, 9, 7], [4, 8, 6, 11]],
     [[5, 8, 4, 10], [4, 4, 9, 4], [7, 11, 6, 8, 9]],
 ]
-ScoreOf = Callable[[Sequence[int]], float]
-"""log p of the last token of a sequence given those before it."""
-
-
-def random_log_probs(*leading: int) -> Tensor:
-    generator = torch.Generator().manual_seed(5)
-    return torch.randn(*leading, VOCABULARY_SIZE, generator=generator).mul(2).log_softmax(-1)
-
-
-def bigram_step(log_probs_VV: Tensor) -> Step:
-    def step(token_ids_N: Tensor, state: State, asked_NK: Tensor) -> tuple[Tensor, State]:
-        return log_probs_VV[token_ids_N].gather(1, asked_NK), state
-
-    return step
-
-
-def bigram_model() -> tuple[Step, State, ScoreOf]:
-    log_probs_VV = random_log_probs(VOCABULARY_SIZE)
-    return bigram_step(log_probs_VV), (), lambda ids: float(log_probs_VV[ids[-2], ids[-1]])
-
-
-def remembering_model() -> tuple[Step, State, ScoreOf]:
-    """p depends on what only the state knows: the sum of all tokens mod 5 and the parity of their
-    number. The two parts of the state differ in their number of dimensions."""
-    log_probs = random_log_probs(5, 2)
-
-    def step(token_ids_N: Tensor, state: State, asked_NK: Tensor) -> tuple[Tensor, State]:
-        sum_1N1, parity_N1 = state
-        sum_1N1 = (sum_1N1 + token_ids_N[None, :, None]) % 5
-        parity_N1 = 1 - parity_N1
-        log_probs_NV = log_probs[sum_1N1[0, :, 0], parity_N1[:, 0]]
-        return log_probs_NV.gather(1, asked_NK), (sum_1N1, parity_N1)
-
-    def score_of(ids: Sequence[int]) -> float:
-        return float(log_probs[sum(ids[:-1]) % 5, (len(ids) - 1) % 2, ids[-1]])
-
-    one_row = torch.zeros(1, 1, 1, dtype=torch.int64), torch.zeros(1, 1, dtype=torch.int64)
-    return step, one_row, score_of
-
 
 MODELS = pytest.mark.parametrize("model", [bigram_model, remembering_model])
-LOG_FREQUENCY_V = random_log_probs()
-
-
-def score(ids: Sequence[int], score_of: ScoreOf, frequency_discount: float) -> float:
-    """Score of [_start_, words..., or _end_] straight from its definition."""
-    words = [token_id for token_id in ids[1:] if token_id != END]
-    log_probability = sum(score_of(ids[: last + 1]) for last in range(1, len(ids)))
-    return log_probability - frequency_discount * float(LOG_FREQUENCY_V[words].double().sum())
 
 
 def naive_beam(
@@ -92,20 +57,16 @@ def run(
     num_sentences: int | None = None,
     rows_at_once: int = 1024,
 ) -> list[list[PickedSentence]]:
-    return list(
-        decode(
-            bag_sets,
-            step,
-            initial_state,
-            START,
-            END,
-            log_frequency_V=log_frequency_V,
-            frequency_discount=frequency_discount,
-            beam_width=beam_width,
-            num_sentences=num_sentences or beam_width,
-            rows_at_once=rows_at_once,
-        )
+    picked = decode(
+        [space_of(bags, frequency_discount, log_frequency_V) for bags in bag_sets],
+        step,
+        initial_state,
+        START,
+        beam_width=beam_width,
+        num_sentences=num_sentences or beam_width,
+        rows_at_once=rows_at_once,
     )
+    return [found.sentences for found in picked]
 
 
 def prove(
@@ -114,17 +75,9 @@ def prove(
     initial_state: State = (),
     frequency_discount: float = 0.0,
     **settings: Any,
-) -> ExactPick:
-    return exact_search(
-        bags,
-        step,
-        initial_state,
-        START,
-        END,
-        log_frequency_V=LOG_FREQUENCY_V,
-        frequency_discount=frequency_discount,
-        **settings,
-    )
+) -> Picked:
+    space = space_of(bags, frequency_discount)
+    return exact_search(space, step, initial_state, START, **settings)
 
 
 def words_of(sentences: Sequence[PickedSentence]) -> list[tuple[int, ...]]:
@@ -180,9 +133,11 @@ def test_sets_decoded_together_equal_sets_decoded_alone(
     ]
     rows_seen = []
 
-    def watched(token_ids_N: Tensor, state: State, asked_NK: Tensor) -> tuple[Tensor, State]:
+    def watched(
+        token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+    ) -> tuple[Tensor, State]:
         rows_seen.append(len(token_ids_N))
-        return step(token_ids_N, state, asked_NK)
+        return step(token_ids_N, state, row_N, asked_NK)
 
     together = run(
         BAG_SETS * 3,
@@ -270,35 +225,34 @@ def test_no_sets_give_no_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bag_sets", "settings", "message"),
+    ("bags", "message"),
     [
-        ([[[4]], []], {}, "bag set 1 has no bags"),
-        ([[[4]], [[4], []]], {}, "bag set 1, bag 1 is empty"),
-        ([[[4, 12]]], {}, r"bag set 0, bag 0: \[12\]"),
-        ([[[4], [-1]]], {}, r"bag set 0, bag 1: \[-1\]"),
-        ([[[4], [END]]], {}, r"bag set 0, bag 1: \[2\]"),
-        ([[[4]]], {"log_frequency_V": torch.full((9,), -math.inf)}, r"bag 0: \[4\]"),
-        ([[[4]]], {"log_frequency_V": torch.zeros(2)}, "outside the vocabulary"),
-        ([[[4]]], {"frequency_discount": -0.1}, "frequency_discount is -0.1"),
-        ([[[4]]], {"frequency_discount": math.nan}, "frequency_discount is nan"),
-        ([[[4]]], {"beam_width": 0}, "beam_width 0"),
-        ([[[4]]], {"rows_at_once": 0}, "rows_at_once 0"),
-        ([[[4]]], {"beam_width": 2, "num_sentences": 3}, "num_sentences is 3"),
-        ([[[4]]], {"num_sentences": 0}, "num_sentences is 0"),
-        ([[[4]]], {"initial_state": (torch.zeros(1, 2, 3),)}, "one row"),
+        ([], "there are no bags"),
+        ([[4], []], "bag 1 is empty"),
+        ([[4, 12]], "bag 0: 12 is not"),
+        ([[4], [-1]], "bag 1: -1 is not"),
+        ([[4], [END]], "bag 1: 2 is not"),
     ],
 )
-def test_mistakes_are_refused_before_the_search(
-    bag_sets: list[list[list[int]]], settings: dict[str, object], message: str
-) -> None:
-    usual: dict[str, object] = {
-        "initial_state": (),
-        "log_frequency_V": LOG_FREQUENCY_V,
-        "frequency_discount": 1.0,
-        "beam_width": 4,
-    }
+def test_bags_that_are_none_are_refused(bags: list[list[int]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        decode(bag_sets, PICTURE, opening_token_id=START, end_token_id=END, **usual | settings)  # type: ignore[arg-type]
+        space_of(bags, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beam_width": 0}, "beam_width 0"),
+        ({"rows_at_once": 0}, "rows_at_once 0"),
+        ({"beam_width": 2, "num_sentences": 3}, "num_sentences is 3"),
+        ({"num_sentences": 0}, "num_sentences is 0"),
+        ({"initial_state": (torch.zeros(1, 2, 3),)}, "one row"),
+    ],
+)
+def test_mistakes_are_refused_before_the_search(settings: dict[str, Any], message: str) -> None:
+    usual = {"initial_state": (), "opening_token_id": START, "beam_width": 4}
+    with pytest.raises(ValueError, match=message):
+        decode([space_of([[4]])], PICTURE, **usual | settings)
 
 
 def test_a_model_that_gives_nan_is_refused() -> None:
@@ -371,15 +325,35 @@ def test_exact_search_gives_ties_to_the_lower_token_ids() -> None:
 
 
 def test_what_cannot_win_is_not_read() -> None:
-    """One word of each bag has half of the probability, the others next to none: the beam is right,
-    and the proof takes one look past each word of it."""
+    """One word of each bag has half of the probability, the others next to none: the beam of one is
+    right, and knows it by the bounds of what it dropped."""
     log_probs_VV = torch.full((VOCABULARY_SIZE, VOCABULARY_SIZE), 1e-6)
     log_probs_VV[:, [4, END]] = 0.5
     bags = [[4, 5, 6, 7, 8]] * 8
     picked = prove(bags, bigram_step(log_probs_VV.log()), beam_width=1)
     assert picked.is_proven
     assert words_of(picked.sentences) == [(4,) * 8]
-    assert picked.num_expansions == 9
+    assert picked.num_expansions == 0
+
+
+@MODELS
+@pytest.mark.parametrize("frequency_discount", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("beam_width", [1, 2, 5, 40])
+def test_a_beam_bounds_what_it_has_dropped(
+    model: Callable[[], tuple[Step, State, ScoreOf]], frequency_discount: float, beam_width: int
+) -> None:
+    step, initial_state, score_of = model()
+    spaces = [space_of(bags, frequency_discount) for bags in BAG_SETS]
+    found = decode(spaces, step, initial_state, START, beam_width=beam_width)
+    for bags, picked in zip(BAG_SETS, found, strict=True):
+        best = max(
+            score((START, *words, END), score_of, frequency_discount) for words in product(*bags)
+        )
+        assert picked.score_bound >= best - 1e-6
+        if picked.is_proven:
+            assert picked.sentences[0].score == pytest.approx(best) == picked.score_bound
+        if len(set(product(*bags))) <= beam_width:
+            assert picked.is_proven
 
 
 def test_exact_search_agrees_with_an_unbounded_beam_of_a_true_model() -> None:
@@ -387,22 +361,17 @@ def test_exact_search_agrees_with_an_unbounded_beam_of_a_true_model() -> None:
     model = LanguageModel(Architecture(VOCABULARY_SIZE, 6, 9, 1, (6, 9))).eval()
     with torch.no_grad():
         model.embedding.weight.mul_(9.0)
+    step, state = BranchingStep(model), model.initial_state(1)
     bags = [[4, 5, 8, 11], [10, 6, 7, 9], [4, 6, 9, 11], [5, 7, 8, 10], [4, 9, 10, 11]]
     for frequency_discount in (0.0, 1.0):
-        [ranked] = run(
-            [bags],
-            model.step,
-            model.initial_state(1),
-            frequency_discount=frequency_discount,
-            beam_width=4**5,
-        )
+        [ranked] = run([bags], step, state, frequency_discount=frequency_discount, beam_width=4**5)
         picked = prove(
             bags,
-            model.step,
-            model.initial_state(1),
+            step,
+            state,
             frequency_discount,
             num_sentences=4,
-            beam_width=2,
+            beam_width=4,
             rows_at_once=16,
         )
         assert words_of(picked.sentences) == words_of(ranked)[:4]

@@ -101,44 +101,57 @@ def test_recovery_refuses_what_it_can_not_compare(
         recovery(true, picked)
 
 
+ANY_WORD_V = np.concatenate([np.zeros(4), np.ones(60)])
+
+
 def run_of(*sentences: list[int]) -> TokenIds:
     return np.array([1, *(token for s in sentences for token in [*s, 2])], dtype=np.int32)
 
 
 def test_eligible_sentences_by_hand() -> None:
-    """Too short, too long, with an unknown word, unfinished: left out. The bounds are inclusive."""
+    """Too short, too long, with an unknown word, unfinished: left out. The bounds are inclusive. So
+    is a sentence with a word that the training text has not, such as an inherited one."""
     runs = [
         run_of([4, 5], [4, 5, 6], [4, 3, 6], [7, 7, 7, 7]),
         run_of([8] * 5, [], [8, 4, 7, 4, 6]),
         np.append(run_of([9] * 6, [5, 6, 4]), [4, 4, 4]).astype(np.int32),
     ]
-    assert eligible_sentences(runs, 99, rng(), min_words=3, max_words=5) == [
+    assert eligible_sentences(runs, 99, rng(), ANY_WORD_V, min_words=3, max_words=5) == [
         [4, 5, 6],
         [7, 7, 7, 7],
         [8, 8, 8, 8, 8],
         [8, 4, 7, 4, 6],
         [5, 6, 4],
     ]
-    assert eligible_sentences(runs, 99, rng(), min_words=6, max_words=6) == [[9] * 6]
-    assert eligible_sentences([], 99, rng()) == []
+    assert eligible_sentences(runs, 99, rng(), ANY_WORD_V, min_words=6, max_words=6) == [[9] * 6]
+    assert eligible_sentences([], 99, rng(), ANY_WORD_V) == []
+    without_seven_V = ANY_WORD_V.copy()
+    without_seven_V[7] = 0.0
+    assert eligible_sentences(runs, 99, rng(), without_seven_V, min_words=3, max_words=5) == [
+        [4, 5, 6],
+        [8, 8, 8, 8, 8],
+        [5, 6, 4],
+    ]
 
 
 def test_five_to_twelve_words_unless_said_otherwise() -> None:
-    found = eligible_sentences([run_of(*([4] * length for length in range(1, 20)))], 99, rng())
+    found = eligible_sentences(
+        [run_of(*([4] * length for length in range(1, 20)))], 99, rng(), ANY_WORD_V
+    )
     assert [*map(len, found)] == [5, 6, 7, 8, 9, 10, 11, 12]
 
 
 def test_eligible_sentences_keep_their_order_and_are_drawn_once_each() -> None:
     sentences = [[4, 5, 6, 7, 8, word] for word in range(10, 50)]
     runs = [run_of(*sentences[:13]), run_of(*sentences[13:])]
-    drawn = eligible_sentences(runs, 11, rng())
+    drawn = eligible_sentences(runs, 11, rng(), ANY_WORD_V)
     assert len(drawn) == 11
     assert [sentence for sentence in sentences if sentence in drawn] == drawn
-    assert eligible_sentences(runs, 11, rng()) == drawn
-    assert eligible_sentences(runs, 11, rng(8)) != drawn
+    assert eligible_sentences(runs, 11, rng(), ANY_WORD_V) == drawn
+    assert eligible_sentences(runs, 11, rng(8), ANY_WORD_V) != drawn
     for enough in (40, 41):
-        assert eligible_sentences(runs, enough, rng()) == sentences
-    assert eligible_sentences(runs, 0, rng()) == []
+        assert eligible_sentences(runs, enough, rng(), ANY_WORD_V) == sentences
+    assert eligible_sentences(runs, 0, rng(), ANY_WORD_V) == []
 
 
 def test_eligible_sentences_are_drawn_evenly() -> None:
@@ -146,6 +159,8 @@ def test_eligible_sentences_are_drawn_evenly() -> None:
     independent ones, so that a false alarm is rarer than once in 10,000; the seed is fixed."""
     runs = [run_of(*([4, 4, 4, 4, word] for word in range(10, 18)))]
     generator, num_draws = rng(), 2000
-    words = [s[-1] for _ in range(num_draws) for s in eligible_sentences(runs, 3, generator)]
+    words = [
+        s[-1] for _ in range(num_draws) for s in eligible_sentences(runs, 3, generator, ANY_WORD_V)
+    ]
     assert chisquare(np.bincount(words)[10:]).pvalue > 1e-4
     assert len(words) == 3 * num_draws

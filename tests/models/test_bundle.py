@@ -16,6 +16,8 @@ from safetensors.torch import load, save
 from models.batching import END, SPECIAL_TOKENS, START
 from models.bundle import METADATA_KEY, Bundle
 from models.language_model import Architecture, LanguageModel
+from models.picking import Picker
+from models.sentence_space import BagSpec
 from models.vocabulary import Vocabulary
 
 WORDS = ("the", ".", "thou", "été", "zounds", "'t is", "\N{GRINNING FACE}")
@@ -28,7 +30,7 @@ def make_bundle(seed: int = 1) -> Bundle:
         torch.manual_seed(seed)
         model = LanguageModel(Architecture(len(tokens), 3, 5, 2, (6, 9)))
     vocabulary = Vocabulary(tokens, (0, 2, 9, 4, 8, 7, 5, 5, 2, 1, 1), lower_case=True)
-    return Bundle(model.eval(), vocabulary, "_end_", LANGUAGE)
+    return Bundle(model.eval(), vocabulary, "_end_", LANGUAGE, frequency_discount=0.8)
 
 
 CONTENT = make_bundle().to_bytes()
@@ -54,6 +56,7 @@ def test_what_comes_back_is_what_went_in_bit_for_bit() -> None:
     assert again.model.architecture == bundle.model.architecture
     assert again.vocabulary == bundle.vocabulary
     assert (again.opening, again.language) == (bundle.opening, bundle.language)
+    assert again.frequency_discount == bundle.frequency_discount
     assert again.opening_id == END
     assert again.digest() == bundle.digest()
     for output, output_again in zip(outputs(bundle), outputs(again), strict=True):
@@ -65,12 +68,10 @@ def test_it_comes_back_ready_to_use_and_picks_the_same_sentences() -> None:
     again = Bundle.from_bytes(bundle.to_bytes())
     assert not again.model.training, "dropout is off"
     bag_sets = [[[4, 5], [6, 7, 8]], [[9, 10], [4], [5, 6]]]
-    picked = [
-        list(b.pick(bag_sets, frequency_discount=1.0, beam_width=6, num_sentences=3))
-        for b in (bundle, again)
-    ]
+    specs = [BagSpec.of_words(bags) for bags in bag_sets]
+    picked = [list(Picker(b).beam(specs, beam_width=6, num_sentences=3)) for b in (bundle, again)]
     assert picked[0] == picked[1]
-    assert [len(sentences) for sentences in picked[0]] == [3, 3]
+    assert [len(found.sentences) for found in picked[0]] == [3, 3]
 
 
 def test_the_same_bundle_gives_the_same_bytes() -> None:
@@ -105,10 +106,23 @@ def with_vocabulary(**changes: Any) -> Callable[[Bundle], Bundle]:
         with_vocabulary(counts=(0, 2, 9, 4, 8, 7, 5, 5, 2, 1, 2)),
         with_vocabulary(lower_case=False),
         with_vocabulary(unit="character"),
+        with_vocabulary(written=(*SPECIAL_TOKENS, *WORDS[:-1], "Zounds")),
         lambda bundle: replace(bundle, opening="_start_"),
+        lambda bundle: replace(bundle, frequency_discount=0.9),
         lambda bundle: replace(bundle, language={"en": {**LANGUAGE["en"], "ratio": 0.2}}),
     ],
-    ids=["weight", "token", "order of tokens", "count", "case", "unit", "opening", "language"],
+    ids=[
+        "weight",
+        "token",
+        "order of tokens",
+        "count",
+        "case",
+        "unit",
+        "written",
+        "opening",
+        "discount",
+        "language",
+    ],
 )
 def test_the_digest_changes_with_everything_that_a_bundle_holds(
     change: Callable[[Bundle], Bundle],

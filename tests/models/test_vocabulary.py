@@ -161,6 +161,7 @@ def test_a_vocabulary_comes_back_from_its_table() -> None:
         "count": list(vocabulary.counts),
         "lower_case": [False] * len(vocabulary),
         "unit": ["word"] * len(vocabulary),
+        "written": list(vocabulary.written),
     }
     again = Vocabulary.from_columns(columns)
     assert again == vocabulary

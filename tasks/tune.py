@@ -1,0 +1,107 @@
+"""Tune: trained weights -> language model, openings, discounts.
+
+in    the trained language model, sentences of the validation books
+does  hides them in bags and picks them back, once with each token that may open a sentence, and
+      then with each discount of common words
+out   the finished language model, which opens with the token that recovered more words and
+      discounts common words as recovered most
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from data.schemas import DISCOUNTS, LANGUAGE_MODEL_FILE, OPENINGS, TOKEN_IDS, TRAINED_WEIGHTS_FILE
+from models.bag_recovery import Recovery, draw_bag_sets, eligible_sentences, recovery
+from models.batching import book_runs
+from models.bundle import Bundle
+from models.picking import Picker
+from models.sentence_space import BagSpec
+from tasks.seams.report import Advance, progress, say
+from tasks.seams.settings import Settings
+from tasks.seams.step_cache import StepRun, step
+
+OPENING_TOKENS = ("_start_", "_end_")
+USUAL_DISCOUNT = 1.0
+
+
+class TuneSettings(Settings):
+    """How openings and discounts are compared."""
+
+    num_sentences: int = 300
+    """Validation sentences to hide in bags."""
+    bag_size: int = 10
+    """Words in each bag."""
+    beam_width: int = 64
+    """Beginnings kept."""
+    frequency_discounts: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
+    """Discounts of common words to try; openings are compared at 1."""
+
+
+@step(
+    reads=(TOKEN_IDS,),
+    reads_files=(TRAINED_WEIGHTS_FILE,),
+    writes=(OPENINGS, DISCOUNTS),
+    libraries=("torch", "numpy"),
+    seeded=True,
+)
+def tune(run: StepRun, settings: TuneSettings) -> None:
+    """Find the better opening and the best discount, and write the finished language model."""
+    bundle = Bundle.from_bytes(run.read_file(TRAINED_WEIGHTS_FILE))
+    rng = np.random.default_rng(run.context.seed)
+    validation = book_runs(run.token_runs()).get("validation", {})
+    frequency_V = bundle.vocabulary.word_frequency()
+    true = eligible_sentences(validation.values(), settings.num_sentences, rng, frequency_V)
+    bag_size = min(settings.bag_size, int(np.count_nonzero(frequency_V)))
+    bags = draw_bag_sets(true, bag_size=bag_size, word_probability_V=frequency_V, rng=rng)
+    specs = [BagSpec.of_words(bag_set) for bag_set in bags]
+    num_searches = len(OPENING_TOKENS) + len({*settings.frequency_discounts, USUAL_DISCOUNT}) - 1
+    with progress("tune picking", len(true) * num_searches, "sets") as advance:
+
+        def recovered(opening: str, discount: float) -> Recovery:
+            picker = Picker(replace(bundle, opening=opening), frequency_discount=discount)
+            note = f"{opening} {discount:g}"
+            return _recovered(picker, true, specs, settings.beam_width, advance, note)
+
+        by_opening = {name: recovered(name, USUAL_DISCOUNT) for name in OPENING_TOKENS}
+        opening = max(OPENING_TOKENS, key=lambda name: by_opening[name].num_words_right)
+        by_discount = {USUAL_DISCOUNT: by_opening[opening]}
+        for discount in settings.frequency_discounts:
+            if discount not in by_discount:
+                by_discount[discount] = recovered(opening, discount)
+    best = max(by_discount, key=lambda discount: by_discount[discount].num_words_right)
+    run.write(OPENINGS, _columns("opening", by_opening, opening))
+    run.write(DISCOUNTS, _columns("frequency_discount", by_discount, best))
+    say(f"sentences open with {opening} and discount common words by {best:g}")
+    chosen = replace(bundle, opening=opening, frequency_discount=best)
+    run.write_file(LANGUAGE_MODEL_FILE, chosen.to_bytes(), chosen.digest())
+
+
+def _recovered(
+    picker: Picker,
+    true: Sequence[Sequence[int]],
+    specs: Sequence[BagSpec],
+    beam_width: int,
+    advance: Advance,
+    note: str,
+) -> Recovery:
+    if not true:
+        return Recovery(0, 0, 0, 0)
+    picked = []
+    for found in picker.beam(specs, beam_width=beam_width):
+        picked.append(found.sentences[0].token_ids)
+        advance(1, note)
+    return recovery(true, picked)
+
+
+def _columns(
+    name: str, results: Mapping[Any, Recovery], chosen: str | float
+) -> dict[str, list[object]]:
+    fields = asdict(results[chosen])
+    return {
+        name: [*results],
+        "chosen": [key == chosen for key in results],
+        **{field: [asdict(result)[field] for result in results.values()] for field in fields},
+    }
