@@ -43,7 +43,7 @@ class WordBag:
 
 @dataclass(frozen=True)
 class BagSet:
-    """An ordered list of bags, and the line (from 1) that it stood on.
+    """An ordered list of bags, and where it stood, as `bags.txt, line 3`.
 
     any_order: the bags may follow each other in any order. num_gaps: so many function words may be
     added between the choices. early_end_nats: what the score loses for each bag that is left out at
@@ -51,7 +51,7 @@ class BagSet:
     """
 
     bag_set_id: str
-    line: int
+    place: str
     bags: tuple[WordBag, ...]
     any_order: bool = False
     num_gaps: int = 0
@@ -86,22 +86,23 @@ def parse_bag_sets(text: str, source: str) -> list[BagSet]:
 
 def read_bag_sets(text: str, source: str) -> Iterator[BagSet | RefusedSet]:
     """Each line's bag set, or what is wrong with it."""
-    line_of: dict[str, int] = {}
+    place_of: dict[str, str] = {}
     lines = io.StringIO(text.removeprefix("\ufeff"), newline=None)
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
-            yield _with_own_id(_parse_line(line, number, source), line_of, source)
+            yield with_own_id(_parse_line(line, number, source), place_of)
         except UserMistake as mistake:
             yield RefusedSet(str(number), mistake)
 
 
-def bag_set_of_record(record: Any, line: int, place: str) -> BagSet:
+def bag_set_of_record(record: Any, number: int, place: str) -> BagSet:
     """The bag set that a JSON object, or a row of a table, describes.
 
     Raises:
-        UserMistake: it describes none; `place` says where it stands.
+        UserMistake: it describes none; `place` says where it stands, `number` is its id if it has
+            none of its own.
     """
     if not isinstance(record, dict):
         raise UserMistake(f"{place}: {reprlib.repr(record)} is no bag set.", _JSON_REMEDY)
@@ -131,14 +132,30 @@ def bag_set_of_record(record: Any, line: int, place: str) -> BagSet:
             f"{place}: {len(word_bags):,} bags; {MOST_BAGS:,} is the most.", "Cut the set in parts."
         )
     return BagSet(
-        bag_set_id or str(line),
-        line,
+        bag_set_id or str(number),
+        place,
         tuple(word_bags),
         any_order=_flag(record, "any_order", place),
         num_gaps=_count(record, "gaps", 0, range(MOST_BAGS), place),
         early_end_nats=_nats(record, "early_end", place),
         before=_text(record, "before", place),
     )
+
+
+def with_own_id(bag_set: BagSet, place_of: dict[str, str]) -> BagSet:
+    """The set, whose id is noted with its place.
+
+    Raises:
+        UserMistake: another set has the id.
+    """
+    earlier = place_of.setdefault(bag_set.bag_set_id, bag_set.place)
+    if earlier != bag_set.place:
+        raise UserMistake(
+            f"{bag_set.place}: the id {reprlib.repr(bag_set.bag_set_id)} already belongs to "
+            f"{earlier}.",
+            "Give every set an id of its own; a set without one has its number.",
+        )
+    return bag_set
 
 
 def parse_json(content: str | bytes, place: str) -> Any:
@@ -163,17 +180,6 @@ def no_sets(source: str) -> UserMistake:
         f"{source} holds no bag sets.",
         "Write one set a line, bags parted by |, words by spaces: hello hi | world",
     )
-
-
-def _with_own_id(bag_set: BagSet, line_of: dict[str, int], source: str) -> BagSet:
-    earlier = line_of.setdefault(bag_set.bag_set_id, bag_set.line)
-    if earlier != bag_set.line:
-        raise UserMistake(
-            f"{source}, line {bag_set.line}: the id {reprlib.repr(bag_set.bag_set_id)} "
-            f"already belongs to line {earlier}.",
-            "Give every set an id of its own; a set without one has its line number.",
-        )
-    return bag_set
 
 
 def _parse_line(line: str, number: int, source: str) -> BagSet:

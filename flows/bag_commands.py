@@ -114,10 +114,12 @@ def play(*, port: int = 8765, model: str | None = None) -> None:
         port: where the page is served, on this machine alone.
         model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
     """
-    from flows.play import serve
+    from flows.play import play_app
+    from flows.serving import serve
     from tasks.play import Game
 
-    serve(Game(tracking_uri(), model), port)
+    game = Game(tracking_uri(), model)
+    serve(play_app(game), port, f"{game.model} to play with")
 
 
 SERVE_MODEL_EXAMPLES = examples(
@@ -137,11 +139,9 @@ def serve_model(*, port: int = 5001, model: str | None = None) -> None:
         port: where it is served, on this machine alone.
         model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
     """
-    from flows.ports import listening
-    from flows.serving import serve_registered
+    from flows.serving import serve
+    from tasks.seams.scoring_server import scoring_app
     from tasks.seams.tracking import read_bundle
 
     uri, _ = read_bundle(tracking_uri(), model)
-    with listening(port):
-        pass  # it can be had: a server that fails to start would say so less clearly
-    serve_registered(uri, tracking_uri(), port)
+    serve(scoring_app(tracking_uri(), uri), port, f"{uri} served", "/invocations")

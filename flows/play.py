@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -14,7 +13,6 @@ from starlette.routing import Route
 
 from data.bag_sets import parse_json
 from data.errors import UserMistake
-from flows.ports import listening
 from tasks.play import Game
 
 PAGE = Path(__file__).parent / "play.html"
@@ -67,15 +65,3 @@ async def _body(request: Request) -> Any:
                 "The request is too large.", f"Send at most {MOST_BYTES:,} bytes of bags."
             )
     return parse_json(bytes(content), "the request")
-
-
-def serve(game: Game, port: int) -> None:
-    """Serve the page on this machine until it is stopped.
-
-    Raises:
-        UserMistake: the port is taken.
-    """
-    with listening(port) as listener:
-        print(f"{game.model} to play with: http://127.0.0.1:{port}/ (Ctrl-C stops it)", flush=True)
-        config = uvicorn.Config(play_app(game), log_level="warning")
-        uvicorn.Server(config).run(sockets=[listener])

@@ -1,30 +1,18 @@
-"""MLflow's own scoring server for a registered model."""
+"""Servers on this machine alone, until they are stopped."""
 
-import os
-import subprocess
-import sys
+from typing import Any
 
-from data.errors import UserMistake
-from flows.ports import HOST
+import uvicorn
+
+from flows.ports import HOST, listening
 
 
-def serve_registered(uri: str, tracking_uri: str, port: int) -> None:
-    """Serve a registered model until it is stopped.
+def serve(app: Any, port: int, what: str, path: str = "/") -> None:
+    """Serve an ASGI application.
 
     Raises:
-        UserMistake: the server ended by itself.
+        UserMistake: the port is taken.
     """
-    print(f"{uri} served at http://{HOST}:{port}/invocations (Ctrl-C stops it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", uri]
-    command += ["--host", HOST, "--port", str(port), "--env-manager", "local"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri}
-    with subprocess.Popen(command, env=environment) as server:
-        try:
-            code = server.wait()
-        except BaseException:
-            server.terminate()
-            raise
-    if code:
-        raise UserMistake(
-            f"MLflow's scoring server ended with exit code {code}.", "See its output above."
-        )
+    with listening(port) as listener:
+        print(f"{what} at http://{HOST}:{port}{path} (Ctrl-C stops it)", flush=True)
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])

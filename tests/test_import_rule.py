@@ -27,7 +27,11 @@ HOMES = {
     "prefect": ("flows/", "tasks/"),
     "torch": ("tasks/", "models/"),
     "sklearn": ("models/",),
-    "mlflow": ("tasks/seams/tracking.py", "tasks/seams/served_model.py"),
+    "mlflow": (
+        "tasks/seams/tracking.py",
+        "tasks/seams/served_model.py",
+        "tasks/seams/scoring_server.py",
+    ),
     "nltk": ("tasks/seams/tokeniser.py",),
     "matplotlib": ("tasks/seams/",),
     "plotly": ("tasks/seams/",),

@@ -141,7 +141,6 @@ def answers(
     """What is picked for each bag set, in order, or why there is nothing."""
     encoder = BagEncoder(
         bundle,
-        source=settings.bags,
         model_name=model_name,
         unknown=settings.unknown,
         spell=speller(spelling, settings.spelling_model or model_name) if spelling else None,

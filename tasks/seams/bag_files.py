@@ -7,7 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.bag_sets import BagSet, RefusedSet, bag_set_of_record, no_sets, read_bag_sets
+from data.bag_sets import (
+    BagSet,
+    RefusedSet,
+    bag_set_of_record,
+    no_sets,
+    read_bag_sets,
+    with_own_id,
+)
 from data.errors import UserMistake
 
 EXAMPLE_BAGS = "examples"
@@ -49,12 +56,14 @@ def _rows(path: str) -> Iterator[BagSet | RefusedSet]:
         if "bags" not in columns:
             raise UserMistake(f"{path} has no column bags, but {', '.join(columns)}.", _REMEDY)
         row_number = 0
+        place_of: dict[str, str] = {}
         for batch in table.iter_batches():
             for record in batch.to_pylist():
                 row_number += 1
                 place = f"{path}, row {row_number}"
                 try:
-                    yield bag_set_of_record(_without_nulls(record), row_number, place)
+                    bag_set = bag_set_of_record(_without_nulls(record), row_number, place)
+                    yield with_own_id(bag_set, place_of)
                 except UserMistake as mistake:
                     yield RefusedSet(str(row_number), mistake)
     except (OSError, pa.ArrowException) as error:

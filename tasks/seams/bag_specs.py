@@ -32,7 +32,6 @@ class BagEncoder:
 
     Args:
         bundle: the model.
-        source: what to call the file in errors.
         model_name: what to call the model in errors.
         unknown: what becomes of a word that the model doesn't know.
         spell: with `unknown` spell, log-probabilities in nats of words, by a model of characters.
@@ -42,13 +41,12 @@ class BagEncoder:
         self,
         bundle: Bundle,
         *,
-        source: str,
         model_name: str,
         unknown: UnknownWords = "error",
         spell: Callable[[Sequence[str]], list[float]] | None = None,
     ) -> None:
         self._vocabulary = bundle.vocabulary
-        self._source, self._model_name, self._unknown = source, model_name, unknown
+        self._model_name, self._unknown = model_name, unknown
         self._spell = spell
         self._unseen: dict[str, int] = {}
 
@@ -60,7 +58,7 @@ class BagEncoder:
                 a bag of which nothing is left, or gaps in a model of characters; it names the line,
                 the bag and the nearest known words.
         """
-        place = f"{self._source}, line {bag_set.line}"
+        place = bag_set.place
         if bag_set.num_gaps and self._vocabulary.unit == "character":
             raise UserMistake(
                 f"{place}: gaps is {bag_set.num_gaps}, and model {self._model_name} knows "

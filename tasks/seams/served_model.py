@@ -60,7 +60,7 @@ class BagSentenceModel(PythonModel):  # type: ignore[misc]
         ]
         _check_size(bag_sets)
         vocabulary = self.bundle.vocabulary
-        encoder = BagEncoder(self.bundle, source="request", model_name="bookloom")
+        encoder = BagEncoder(self.bundle, model_name="bookloom")
         specs = [encoder.spec(bag_set) for bag_set in bag_sets]
         picker = Picker(self.bundle, frequency_discount=discount)
         rows = []

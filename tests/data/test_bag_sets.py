@@ -30,9 +30,9 @@ def test_both_notations_in_one_file() -> None:
         '{"bags": [["hello"]]}'
     )
     assert parse_bag_sets(text, "bags.txt") == [
-        BagSet("3", 3, bags(["good", "sweet"], ["morrow", "night"], ["my"])),
-        BagSet("aside", 4, bags(["o", "|"], [",", "good lord"])),
-        BagSet("6", 6, bags(["hello"])),
+        BagSet("3", "bags.txt, line 3", bags(["good", "sweet"], ["morrow", "night"], ["my"])),
+        BagSet("aside", "bags.txt, line 4", bags(["o", "|"], [",", "good lord"])),
+        BagSet("6", "bags.txt, line 6", bags(["hello"])),
     ]
 
 
@@ -58,7 +58,7 @@ def test_settings_of_a_set_in_json() -> None:
     assert parse_bag_sets(line, "bags.txt") == [
         BagSet(
             "1",
-            1,
+            "bags.txt, line 1",
             (
                 *[WordBag(("a",), optional=True)] * 2,
                 WordBag(("b",), optional=True),
@@ -117,7 +117,7 @@ def test_a_malformed_line_costs_itself_only() -> None:
         ('{"bags": [["a"]], "before": 3}', "bags.txt, line 1: before is 3."),
         ('{"bags": [["a"]], "id": 7}', "bags.txt, line 1: the id 7 is not a printable string."),
         ('{"bags": [["a"]], "id": "\\ud800"}', "bags.txt, line 1: the id '\\ud800' is not"),
-        ('a\n{"bags": [["a"]], "id": "1"}', "line 2: the id '1' already belongs to line 1."),
+        ('a\n{"bags": [["a"]], "id": "1"}', "the id '1' already belongs to bags.txt, line 1."),
         ('{"bags": ' + "[" * 100_000, "bags.txt, line 1: JSON that can't be read: "),
         ('{"bags": ' + "1" * 5_000 + "}", "bags.txt, line 1: JSON that can't be read: "),
     ],
@@ -148,10 +148,11 @@ def test_what_is_written_is_read_back(sets: list[list[list[str]]]) -> None:
     as_text = "\n".join(" | ".join(map(" ".join, written)) for written in sets)
     as_json = "\n".join(json.dumps({"bags": written}) for written in sets)
     expected = [
-        BagSet(str(line), line, bags(*written)) for line, written in enumerate(sets, start=1)
+        BagSet(str(line), f"b, line {line}", bags(*written))
+        for line, written in enumerate(sets, start=1)
     ]
-    assert parse_bag_sets(as_text, "bags.txt") == expected
-    assert parse_bag_sets(as_json, "bags.jsonl") == expected
+    assert parse_bag_sets(as_text, "b") == expected
+    assert parse_bag_sets(as_json, "b") == expected
 
 
 def test_nearest_words_come_nearest_first_and_never_from_afar() -> None:

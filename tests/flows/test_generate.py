@@ -182,12 +182,12 @@ def test_why_as_a_table_and_a_picture(picked: Any, tmp_path: Path) -> None:
 
 def test_many_sets_from_parquet_to_parquet(miniature_run: Any, tmp_path: Path) -> None:
     good = [["the", "my"], ["king", "lady"], ["sees"], ["the"], ["sea"], ["."]]
-    bags = [good, [["the"], []], good, None, [["zeppelin"]]]
+    bags = [good, [["the"], []], good, good, [["zeppelin"]], None]
     table = pa.table(
         {
             "bags": pa.array(bags, pa.list_(pa.list_(pa.string()))),
-            "id": ["a", None, "c", "d", "e"],
-            "gaps": pa.array([0, 0, 1, 0, 0]),
+            "id": ["a", None, "c", "a", "e", "f"],
+            "gaps": pa.array([0, 0, 1, 0, 0, 0]),
         }
     )
     pq.write_table(table, tmp_path / "many.parquet")
@@ -203,12 +203,13 @@ def test_many_sets_from_parquet_to_parquet(miniature_run: Any, tmp_path: Path) -
         ("a", 1), ("a", 2), ("c", 1), ("c", 2),
     ]  # fmt: skip
     refused = pq.read_table(tmp_path / "found_refused.parquet").to_pylist()
-    assert [row["bag_set_id"] for row in refused] == ["2", "4", "e"]
+    assert [row["bag_set_id"] for row in refused] == ["2", "4", "e", "6"]
     assert "row 2, bag 2 is empty" in refused[0]["reason"]
-    assert result["num_bag_sets"] == 5
+    assert "row 4: the id 'a' already belongs to" in refused[1]["reason"]
+    assert result["num_bag_sets"] == 6
     run = mlflow.MlflowClient(miniature_run.tracking_uri).get_run(result["mlflow_run_id"])
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["num_refused"] == 3
+    assert run.data.metrics["num_refused"] == 4
     assert math.isfinite(run.data.metrics["sets_per_second"])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from data.bag_sets import BagSet, RefusedSet, parse_bag_sets, read_bag_sets
+from data.bag_sets import RefusedSet, parse_bag_sets, read_bag_sets
 from data.errors import UserMistake
 from data.stop_words import ENGLISH_STOP_WORDS
 from models.batching import SPECIAL_TOKENS
@@ -29,7 +29,7 @@ def encoder(words: Sequence[str] = WORDS, unit: Any = "word", **settings: Any) -
     counts = (0, 2, 9, 5, *range(len(words), 0, -1))
     model = LanguageModel(Architecture(len(tokens), 4, 5))
     bundle = Bundle(model, Vocabulary(tokens, counts, True, unit), "_end_", {})
-    return BagEncoder(bundle, source="bags.txt", model_name="bookloom@champion", **settings)
+    return BagEncoder(bundle, model_name="bookloom@champion", **settings)
 
 
 def spec(text: str, **settings: Any) -> BagSpec:
@@ -68,7 +68,7 @@ def test_gaps_take_the_models_own_function_words() -> None:
 
 def test_an_unknown_word_is_named_with_its_place_and_its_nearest() -> None:
     with pytest.raises(UserMistake) as caught:
-        encoder().spec(BagSet("x", 3, parse_bag_sets("my | Zound", "bags.txt")[0].bags))
+        spec("\n\nmy | Zound")
     assert caught.value.message == (
         "bags.txt, line 3, bag 2: 'zound' is not in the vocabulary of model bookloom@champion; "
         "nearest: 'zounds', 'wounds', 'sounds'."
