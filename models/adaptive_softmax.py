@@ -13,12 +13,17 @@ the head, W words of a tail, D width of a tail's projection.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from models.tail_bounds import TailBound
+
+Matters = Callable[[Tensor, Tensor], Tensor]
+"""(log_probs_NK, is_exact_NK) -> which of them must be exact."""
 
 NEVER_PREDICTED = 2  # ids 0 and 1, _nothing_ and _start_
 
@@ -130,17 +135,49 @@ class AdaptiveSoftmax(nn.Module):
             parts.append(head_NF[:, self.edges[0] + index, None] + inside_NW)
         return torch.cat(parts, dim=-1)
 
-    def log_probabilities_of(self, hidden_NH: Tensor, asked_NK: Tensor) -> Tensor:
+    def log_probabilities_of(
+        self,
+        hidden_NH: Tensor,
+        asked_NK: Tensor,
+        bounds: Sequence[TailBound | None] = (),
+        matters: Matters | None = None,
+    ) -> Tensor:
         """Log p of the asked-for tokens of each row, log_probs_NK in fp32.
 
         Normalised over the whole vocabulary; only tails that are asked for are computed.
+
+        Args:
+            hidden_NH: hidden states.
+            asked_NK: token ids.
+            bounds: `tail_bounds()`, for `matters`.
+            matters: given log_probs_NK, some of which are upper bounds, and is_exact_NK, says which
+                of the others must be exact, too. What does not matter stays an upper bound.
         """
         hidden_NH, blocks = self._projected(hidden_NH), self._blocks()
         head_NF = functional.log_softmax(self._head_logits(hidden_NH, blocks), dim=-1)
         log_probs_NK = head_NF.gather(1, asked_NK.clamp(max=self.edges[0] - 1))
+        if matters is None:
+            every_NK = torch.ones_like(asked_NK, dtype=torch.bool)
+            self._make_exact(every_NK, log_probs_NK, hidden_NH, head_NF, asked_NK, blocks)
+            return log_probs_NK
+        is_exact_NK = self._bound(log_probs_NK, hidden_NH, head_NF, asked_NK, blocks, bounds)
+        wanted_NK = matters(log_probs_NK, is_exact_NK) & ~is_exact_NK
+        self._make_exact(wanted_NK, log_probs_NK, hidden_NH, head_NF, asked_NK, blocks)
+        return log_probs_NK
+
+    def _make_exact(
+        self,
+        wanted_NK: Tensor,
+        log_probs_NK: Tensor,
+        hidden_NH: Tensor,
+        head_NF: Tensor,
+        asked_NK: Tensor,
+        blocks: list[tuple[Tensor, Tensor]],
+    ) -> None:
+        """Write log p of the wanted words of tails, and of those that come with them."""
         for index, (low, high) in enumerate(self._tail_spans()):
             asked_here_NK = (asked_NK >= low) & (asked_NK < high)
-            rows = torch.nonzero(asked_here_NK.any(dim=1)).flatten()
+            rows = torch.nonzero((asked_here_NK & wanted_NK).any(dim=1)).flatten()
             if not len(rows):
                 continue
             logits_MW = self._tail_logits(index, hidden_NH[rows], blocks)
@@ -148,7 +185,45 @@ class AdaptiveSoftmax(nn.Module):
             inside_MK = inside_MW.gather(1, (asked_NK[rows] - low).clamp(0, high - low - 1))
             inside_MK = inside_MK + head_NF[rows, self.edges[0] + index, None]
             log_probs_NK[rows] = torch.where(asked_here_NK[rows], inside_MK, log_probs_NK[rows])
-        return log_probs_NK
+
+    def tail_bounds(self) -> list[TailBound | None]:
+        """For each tail what bounds its probabilities from above; None where it is small."""
+        blocks = self._blocks()
+        weights = (self._tail_weights(index, blocks) for index in range(len(self._tail_spans())))
+        return [TailBound.of(vectors_WD, bias_W) for vectors_WD, bias_W in weights]
+
+    def _bound(
+        self,
+        log_probs_NK: Tensor,
+        hidden_NH: Tensor,
+        head_NF: Tensor,
+        asked_NK: Tensor,
+        blocks: list[tuple[Tensor, Tensor]],
+        bounds: Sequence[TailBound | None],
+    ) -> Tensor:
+        """Write upper bounds for words of tails into log_probs_NK; the others' is_exact_NK."""
+        is_exact_NK = torch.ones_like(asked_NK, dtype=torch.bool)
+        for index, (low, high) in enumerate(self._tail_spans()):
+            asked_here_NK = (asked_NK >= low) & (asked_NK < high)
+            row_M, column_M = asked_here_NK.nonzero(as_tuple=True)
+            if not len(row_M):
+                continue
+            is_exact_NK &= ~asked_here_NK
+            upper_M = head_NF[row_M, self.edges[0] + index]
+            bound = bounds[index]
+            if bound is not None:
+                rows_R, of_M = torch.unique(row_M, return_inverse=True)
+                projected_RD = self._tail_inputs(index, hidden_NH[rows_R], blocks)
+                vectors_WD, bias_W = self._tail_weights(index, blocks)
+                # Rows of a set ask for the same words.
+                words_U, word_M = torch.unique(asked_NK[row_M, column_M], return_inverse=True)
+                logits_RU = functional.linear(
+                    projected_RD, vectors_WD[words_U - low], bias_W[words_U - low]
+                )
+                inside_M = logits_RU[of_M, word_M] - bound.floor(projected_RD)[of_M]
+                upper_M = upper_M + inside_M.clamp(max=0.0)
+            log_probs_NK[row_M, column_M] = upper_M
+        return is_exact_NK
 
     def _tail_spans(self) -> list[tuple[int, int]]:
         return list(pairwise(self.edges))
@@ -181,8 +256,20 @@ class AdaptiveSoftmax(nn.Module):
     def _tail_logits(
         self, index: int, hidden_MH: Tensor, blocks: list[tuple[Tensor, Tensor]]
     ) -> Tensor:
-        if not blocks:
-            logits: Tensor = self.tails[index](self.projections[index](hidden_MH))
-        else:
-            logits = functional.linear(hidden_MH, *blocks[index + 1])
-        return logits.float()
+        inputs_MD = self._tail_inputs(index, hidden_MH, blocks)
+        return functional.linear(inputs_MD, *self._tail_weights(index, blocks)).float()
+
+    def _tail_inputs(
+        self, index: int, hidden_MH: Tensor, blocks: list[tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        inputs_MD: Tensor = hidden_MH if blocks else self.projections[index](hidden_MH)
+        return inputs_MD
+
+    def _tail_weights(
+        self, index: int, blocks: list[tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        if blocks:
+            return blocks[index + 1]
+        tail = self.tails[index]
+        assert isinstance(tail, nn.Linear)
+        return tail.weight, tail.bias

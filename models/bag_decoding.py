@@ -19,9 +19,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from models.beginnings import Beginnings, BestSentences, PickedSentence, State, Step, read_on
+from models.beginnings import (
+    Beginnings,
+    BestSentences,
+    PickedSentence,
+    State,
+    Step,
+    best_of_each,
+    read_on,
+)
 from models.sentence_space import Space
 
 _CANDIDATES_AT_ONCE = 1 << 21  # a candidate costs about 100 bytes at the peak: 200 MB in all
@@ -50,7 +57,7 @@ def decode(
     *,
     beam_width: int,
     num_sentences: int = 1,
-    rows_at_once: int = 1024,
+    rows_at_once: int = 2048,
 ) -> Iterator[Picked]:
     """Yield the best `num_sentences` sentences of each bag set, in order of the sets.
 
@@ -118,16 +125,19 @@ def _decode_batch(
     cut_bound_S = torch.full((len(spaces),), -math.inf, dtype=torch.float64)
     beam = Beginnings.of(spaces, opening_token_id, initial_state)
     while len(beam):
-        candidates = read_on(beam, spaces, step, rows_at_once)
+        candidates = read_on(beam, spaces, step, rows_at_once, num_kept=beam_width)
         set_C = beam.set_N[candidates.row_C]
-        closed_C, _ = _best_of_each(set_C, candidates.score_C, candidates.done(), num_sentences)
+        done_C, open_C = candidates.done(), candidates.open()
+        closed_D, _ = best_of_each(set_C[done_C], candidates.score_C[done_C], num_sentences)
+        closed_C = done_C[closed_D]
         for set_index, sentence in zip(
             set_C[closed_C].tolist(), beam.sentences(candidates, closed_C), strict=True
         ):
             best[set_index].add([sentence])
 
-        group_C = set_C * most_levels + candidates.level_C
-        kept_C, cut_C = _best_of_each(group_C, candidates.score_C, candidates.open(), beam_width)
+        group_O = set_C[open_C] * most_levels + candidates.level_C[open_C]
+        kept_O, cut_O = best_of_each(group_O, candidates.score_C[open_C], beam_width)
+        kept_C, cut_C = open_C[kept_O], open_C[cut_O]
         cut_bound_S.scatter_reduce_(0, set_C[cut_C], candidates.bound_C[cut_C], "amax")
         beam = beam.with_candidates(candidates, kept_C)
         needed_S = torch.tensor([found.needed_score for found in best], dtype=torch.float64)
@@ -141,14 +151,3 @@ def _decode_batch(
         )
         for found, cut_bound in zip(best, cut_bound_S.tolist(), strict=True)
     ]
-
-
-def _best_of_each(
-    group_C: Tensor, score_C: Tensor, among_C: Tensor, num_best: int
-) -> tuple[Tensor, Tensor]:
-    """Of the candidates among_C, ascending: each group's num_best best, ascending; and the rest."""
-    order = among_C[score_C[among_C].argsort(descending=True, stable=True)]
-    order = order[group_C[order].argsort(stable=True)]
-    sorted_group = group_C[order]
-    rank = torch.arange(len(order)) - torch.searchsorted(sorted_group, sorted_group)
-    return order[rank < num_best].sort().values, order[rank >= num_best]

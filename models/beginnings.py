@@ -8,8 +8,10 @@ Shapes, as suffixes of names:
     C  candidates: each beginning with each of its choices, beginning by beginning, by token id
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -22,17 +24,28 @@ State = tuple[Tensor, ...]
 """What a model remembers: tensors with their rows along dimension -2, as h_LNH and c_LNH."""
 
 
+Matters = Callable[[Tensor, Tensor], Tensor]
+"""(log_probs_NK, is_exact_NK) -> which of those that are but upper bounds must be exact."""
+
+
 class Step(Protocol):
     """A language model, as far as searches see it."""
 
     def __call__(
-        self, token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+        self,
+        token_ids_N: Tensor,
+        state: State,
+        row_N: Tensor,
+        asked_NK: Tensor,
+        matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
         """Read a token for each n, from row_N[n] of the state: log_probs_NK, and the state after.
 
         log_probs_NK is float32: the log-probability in nats of each asked-for token to be the next,
         normalised over the whole vocabulary. Where one n has fewer choices than another, the
         opening token is asked for in the columns that are left. Many n may go on from one row.
+        A model may ask whether what it has bounded from above matters; what does not may stay a
+        bound.
         """
         ...
 
@@ -158,6 +171,9 @@ def read_on(
     spaces: Sequence[Space],
     step: Step,
     rows_at_once: int,
+    *,
+    num_kept: int | None = None,
+    needed_S: Tensor | None = None,
 ) -> Candidates:
     """Read the last token of every beginning, and weigh what may follow it.
 
@@ -166,54 +182,105 @@ def read_on(
         spaces: the sets', by their number.
         step: the model.
         rows_at_once: the most that `step` is given at once.
+        num_kept: no more candidates of a set and a level are of use, the best ones.
+        needed_S: candidates whose bound is below their set's are of no use. The log-probability,
+            score and bound of what is of no use may be too high; never high enough to be of use.
 
     Raises:
         ValueError: `step` gives NaN for a log-probability.
     """
-    opening = int(beginnings.token_ids_NT[0, 0])
-    key_P2, p_N = torch.unique(
-        torch.stack([beginnings.set_N, beginnings.place_N], dim=1), dim=0, return_inverse=True
-    )
-    choices_P = [spaces[set_index].choices(place) for set_index, place in key_P2.tolist()]
-    num_choices_P = torch.tensor([len(choices.token_ids_K) for choices in choices_P])
-    asked_PK = _padded([choices.token_ids_K for choices in choices_P], opening)
-    log_probs_NK, state = _step_in_pieces(beginnings, step, asked_PK[p_N], rows_at_once)
-
-    row_C, k_C = (torch.arange(asked_PK.shape[1]) < num_choices_P[p_N, None]).nonzero(as_tuple=True)
-    p_C = p_N[row_C]
-    log_probs_C = log_probs_NK[row_C, k_C].double()
-    if log_probs_C.isnan().any():
-        raise ValueError("step gives NaN for a log-probability.")
-    gains_PK = _padded([choices.gains_K for choices in choices_P], 0.0)
-    most_gains_PK = _padded([choices.most_gains_K for choices in choices_P], 0.0)
-    score_C = beginnings.score_N[row_C] + log_probs_C + gains_PK[p_C, k_C]
-    return Candidates(
-        row_C,
-        asked_PK[p_C, k_C],
-        _padded([choices.places_K for choices in choices_P], DONE)[p_C, k_C],
-        _padded([choices.levels_K for choices in choices_P], 0)[p_C, k_C],
-        beginnings.log_probability_N[row_C] + log_probs_C,
-        score_C,
-        score_C + most_gains_PK[p_C, k_C],
-        state,
-    )
+    choices = _ChoicesAtHand(beginnings, spaces)
+    pieces = []
+    for first in range(0, len(beginnings), rows_at_once):
+        rows = slice(first, first + rows_at_once)
+        matters = None
+        if num_kept is not None or needed_S is not None:
+            matters = partial(choices.matter, rows, num_kept, needed_S)
+        last_N, row_N = beginnings.token_ids_NT[rows, -1], beginnings.row_N[rows]
+        asked_NK = choices.asked_PK[choices.p_N[rows]]
+        pieces.append(step(last_N, beginnings.state, row_N, asked_NK, matters))
+    log_probs_NK = torch.cat([log_probs for log_probs, _ in pieces])
+    states = zip(*(state for _, state in pieces), strict=True)
+    return choices.candidates(log_probs_NK, tuple(torch.cat(parts, dim=-2) for parts in states))
 
 
-def _step_in_pieces(
-    beginnings: Beginnings, step: Step, asked_NK: Tensor, rows_at_once: int
-) -> tuple[Tensor, State]:
-    pieces = zip(
-        torch.split(beginnings.token_ids_NT[:, -1], rows_at_once),
-        torch.split(beginnings.row_N, rows_at_once),
-        torch.split(asked_NK, rows_at_once),
-        strict=True,
-    )
-    log_probs, states = zip(
-        *(step(last_N, beginnings.state, row_N, asked_NK) for last_N, row_N, asked_NK in pieces),
-        strict=True,
-    )
-    state = (torch.cat(parts, dim=-2) for parts in zip(*states, strict=True))
-    return torch.cat(log_probs), tuple(state)
+class _ChoicesAtHand:
+    """What may follow each beginning: choices of places, padded to those of the widest."""
+
+    def __init__(self, beginnings: Beginnings, spaces: Sequence[Space]) -> None:
+        # As one number: torch.unique of rows is a hundred times slower.
+        most_places = 1 + int(beginnings.place_N.max())
+        key_P, self.p_N = torch.unique(
+            beginnings.set_N * most_places + beginnings.place_N, return_inverse=True
+        )
+        own = [spaces[key // most_places].choices(key % most_places) for key in key_P.tolist()]
+        opening = int(beginnings.token_ids_NT[0, 0])
+        self._beginnings, self._spaces = beginnings, spaces
+        self.asked_PK = _padded([choices.token_ids_K for choices in own], opening)
+        self._places_PK = _padded([choices.places_K for choices in own], DONE)
+        self._levels_PK = _padded([choices.levels_K for choices in own], 0)
+        self._gains_PK = _padded([choices.gains_K for choices in own], 0.0)
+        self._most_gains_PK = _padded([choices.most_gains_K for choices in own], 0.0)
+        num_choices_P1 = torch.tensor([[len(choices.token_ids_K)] for choices in own])
+        self._is_choice_PK = torch.arange(self.asked_PK.shape[1]) < num_choices_P1
+
+    def matter(
+        self,
+        rows: slice,
+        num_kept: int | None,
+        needed_S: Tensor | None,
+        log_probs_NK: Tensor,
+        is_exact_NK: Tensor,
+    ) -> Tensor:
+        """Which bounds must be exact: those that may be among the best, or reach what is needed."""
+        p_N, set_N1 = self.p_N[rows], self._beginnings.set_N[rows, None]
+        score_NK = self._beginnings.score_N[rows, None] + log_probs_NK + self._gains_PK[p_N]
+        matters_NK = self._is_choice_PK[p_N] & ~is_exact_NK
+        if needed_S is not None:
+            matters_NK &= score_NK + self._most_gains_PK[p_N] >= needed_S[set_N1]
+        if num_kept is not None:
+            # Of no use is what lies below as many exact ones.
+            num_levels = 1 + int(self._levels_PK.max())
+            group_NK = set_N1 * num_levels + self._levels_PK[p_N]
+            is_rival_NK = is_exact_NK & self._is_choice_PK[p_N] & (self._places_PK[p_N] != DONE)
+            group_M, score_M = group_NK[is_rival_NK], score_NK[is_rival_NK]
+            least_G = torch.full((len(self._spaces) * num_levels,), -math.inf, dtype=torch.float64)
+            kept_M, cut_M = best_of_each(group_M, score_M, num_kept)
+            is_full_G = torch.zeros(len(least_G), dtype=torch.bool)
+            is_full_G[group_M[cut_M]] = True
+            worst_G = torch.full_like(least_G, math.inf)
+            worst_G.scatter_reduce_(0, group_M[kept_M], score_M[kept_M], "amin")
+            least_G[is_full_G] = worst_G[is_full_G]
+            matters_NK &= score_NK >= least_G[group_NK]
+        return matters_NK
+
+    def candidates(self, log_probs_NK: Tensor, state: State) -> Candidates:
+        """Each beginning with each of its choices."""
+        row_C, k_C = self._is_choice_PK[self.p_N].nonzero(as_tuple=True)
+        p_C = self.p_N[row_C]
+        log_probs_C = log_probs_NK[row_C, k_C].double()
+        if log_probs_C.isnan().any():
+            raise ValueError("step gives NaN for a log-probability.")
+        score_C = self._beginnings.score_N[row_C] + log_probs_C + self._gains_PK[p_C, k_C]
+        return Candidates(
+            row_C,
+            self.asked_PK[p_C, k_C],
+            self._places_PK[p_C, k_C],
+            self._levels_PK[p_C, k_C],
+            self._beginnings.log_probability_N[row_C] + log_probs_C,
+            score_C,
+            score_C + self._most_gains_PK[p_C, k_C],
+            state,
+        )
+
+
+def best_of_each(group_C: Tensor, score_C: Tensor, num_best: int) -> tuple[Tensor, Tensor]:
+    """Indices of each group's num_best best, ascending, and of the rest; ties go to the first."""
+    order = score_C.argsort(descending=True, stable=True)
+    order = order[group_C[order].argsort(stable=True)]
+    sorted_group = group_C[order]
+    rank = torch.arange(len(order)) - torch.searchsorted(sorted_group, sorted_group)
+    return order[rank < num_best].sort().values, order[rank >= num_best]
 
 
 def _padded(rows: Sequence[list[int]] | Sequence[list[float]], filler: float) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.batching import END, START
-from models.beginnings import State, take_rows
+from models.beginnings import Matters, State, take_rows
 from models.language_model import LanguageModel
 
 
@@ -27,10 +27,16 @@ class BranchingStep:
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
+        self._bounds = model.softmax.tail_bounds()
 
     @torch.inference_mode()
     def __call__(
-        self, token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+        self,
+        token_ids_N: Tensor,
+        state: State,
+        row_N: Tensor,
+        asked_NK: Tensor,
+        matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
         """See `models.beginnings.Step`."""
         model = self._model
@@ -50,13 +56,19 @@ class BranchingStep:
                 for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
             over_UG = functional.linear(hidden_LRH[layer, rows_U], recurrent, bias_in + bias_over)
-            gates_NG = functional.linear(values_UX, inward)[value_N].add_(over_UG[row_N])
+            gates_NG = functional.linear(values_UX, inward).index_select(0, value_N)
+            gates_NG.add_(over_UG.index_select(0, row_N))
             in_NH, forget_NH, new_NH, out_NH = gates_NG.chunk(4, dim=1)
-            cell_NH = cell_LRH[layer, rows_U][row_N].mul_(forget_NH.sigmoid_())
+            cell_NH = cell_LRH[layer].index_select(0, rows_U[row_N]).mul_(forget_NH.sigmoid_())
             cell_NH.addcmul_(in_NH.sigmoid_(), new_NH.tanh_())
             hidden_NH = cell_NH.tanh().mul_(out_NH.sigmoid_())
             hidden.append(hidden_NH)
             cell.append(cell_NH)
             values_UX, value_N = hidden_NH, torch.arange(len(hidden_NH), device=model.device)
-        log_probs_NK = model.softmax.log_probabilities_of(hidden[-1], asked_NK.to(model.device))
+        on_cpu = matters and (
+            lambda upper, exact: matters(upper.cpu(), exact.cpu()).to(upper.device)
+        )
+        log_probs_NK = model.softmax.log_probabilities_of(
+            hidden[-1], asked_NK.to(model.device), self._bounds, on_cpu
+        )
         return log_probs_NK.cpu(), (torch.stack(hidden), torch.stack(cell))

@@ -13,6 +13,8 @@ Shapes: as in `models.beginnings`.
 
 import time
 
+import torch
+
 from models.bag_decoding import Picked, decode
 from models.beginnings import Beginnings, BestSentences, State, Step, read_on
 from models.sentence_space import Space
@@ -81,7 +83,8 @@ def exact_search(
         if not len(read):
             continue
         num_expansions += len(read)
-        candidates = read_on(read, [space], step, rows_at_once)
+        needed_1 = torch.tensor([best.needed_score], dtype=torch.float64)
+        candidates = read_on(read, [space], step, rows_at_once, needed_S=needed_1)
         best.add(read.sentences(candidates, candidates.done()))
         open_C = candidates.open()
         order = candidates.bound_C[open_C].argsort(descending=True, stable=True)

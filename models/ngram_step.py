@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.batching import NOTHING
-from models.beginnings import State, Step
+from models.beginnings import Matters, State, Step
 from models.kneser_ney import KneserNey
 
 
@@ -26,9 +26,14 @@ class NgramStep:
         return (torch.full((1, max(1, self._ngram.order - 1)), NOTHING),)
 
     def __call__(
-        self, token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+        self,
+        token_ids_N: Tensor,
+        state: State,
+        row_N: Tensor,
+        asked_NK: Tensor,
+        matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
-        """See `models.beginnings.Step`."""
+        """See `models.beginnings.Step`; every log-probability is exact."""
         (context_RC,) = state
         context_NC = torch.cat([context_RC[row_N, 1:], token_ids_N[:, None]], dim=1)
         log_probs_NK = self._ngram.log_probabilities_of(context_NC.numpy(), asked_NK.numpy())
@@ -52,9 +57,14 @@ class MixedStep:
         )
 
     def __call__(
-        self, token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+        self,
+        token_ids_N: Tensor,
+        state: State,
+        row_N: Tensor,
+        asked_NK: Tensor,
+        matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
-        """See `models.beginnings.Step`."""
+        """See `models.beginnings.Step`; every log-probability is exact."""
         state_a, state_b = state[: self._num_parts], state[self._num_parts :]
         log_probs_a, state_a = self._step_a(token_ids_N, state_a, row_N, asked_NK)
         log_probs_b, state_b = self._step_b(token_ids_N, state_b, row_N, asked_NK)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.batching import UNKNOWN
-from models.beginnings import State, Step
+from models.beginnings import Matters, State, Step
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,22 @@ class UnseenWords:
         share_U = torch.tensor(self.log_probabilities, dtype=torch.float32)
 
         def with_unseen(
-            token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+            token_ids_N: Tensor,
+            state: State,
+            row_N: Tensor,
+            asked_NK: Tensor,
+            matters: Matters | None = None,
         ) -> tuple[Tensor, State]:
             is_unseen_NK = asked_NK >= num_types
+            share_NK = share_U[(asked_NK - num_types).clamp(min=0)]
+            share_NK = share_NK.masked_fill(~is_unseen_NK, 0.0)
             log_probs_NK, state = step(
                 token_ids_N.masked_fill(token_ids_N >= num_types, UNKNOWN),
                 state,
                 row_N,
                 asked_NK.masked_fill(is_unseen_NK, UNKNOWN),
+                matters and (lambda upper, exact: matters(upper + share_NK, exact)),
             )
-            share_NK = share_U[(asked_NK - num_types).clamp(min=0)]
-            return log_probs_NK + share_NK.masked_fill(~is_unseen_NK, 0.0), state
+            return log_probs_NK + share_NK, state
 
         return with_unseen

@@ -48,7 +48,7 @@ def draw_reasons_png(picture: ReasonsPicture) -> bytes:
     Returns:
         A PNG; the same bytes for the same picture.
     """
-    slots = [_shown(slot) for slot in picture.slots[:MOST_SLOTS]]
+    slots = [shown_choices(slot) for slot in picture.slots[:MOST_SLOTS]]
     height = max(len(slot.choices) for slot in slots)
     size = (
         max(6.0, _SLOT_INCHES * len(slots) + 0.6),
@@ -121,7 +121,7 @@ def _draw_slot(axes: Axes, column: int, slot: SlotPicture, height: int) -> None:
     axes.text(column, -0.85, str(column + 1), color=_FAINT, fontsize=8, ha="center", va="center")
 
 
-def _shown(slot: SlotPicture) -> SlotPicture:
+def shown_choices(slot: SlotPicture) -> SlotPicture:
     """The most probable choices first; the one that was taken always stays."""
     order = sorted(range(len(slot.choices)), key=lambda index: (-slot.choices[index][1], index))
     kept = order[:MOST_CHOICES]

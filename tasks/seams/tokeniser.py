@@ -168,6 +168,11 @@ def as_sentence(tokens: Sequence[str], unit: Unit, written_of: Mapping[str, str]
     for token in tokens:
         word = written_of.get(token, token)
         is_word = any(map(str.isalnum, word))
-        words.append(word[0].upper() + word[1:] if opens and is_word else word)
+        words.append(_capitalised(word) if opens and is_word else word)
         opens = token in SENTENCE_ENDS or (opens and not is_word)
     return as_written(words, unit)
+
+
+def _capitalised(word: str) -> str:
+    first = next(index for index, sign in enumerate(word) if sign.isalnum())
+    return word[:first] + word[first].upper() + word[first + 1 :]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from models.beginnings import State, Step
+from models.beginnings import Matters, State, Step
 from models.sentence_space import BagSpec, SentenceSpace
 
 START, END = 1, 2
@@ -21,7 +21,11 @@ def random_log_probs(*leading: int) -> Tensor:
 
 def bigram_step(log_probs_VV: Tensor) -> Step:
     def step(
-        token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+        token_ids_N: Tensor,
+        state: State,
+        row_N: Tensor,
+        asked_NK: Tensor,
+        matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
         return log_probs_VV[token_ids_N].gather(1, asked_NK), ()
 
@@ -39,7 +43,11 @@ def remembering_model() -> tuple[Step, State, ScoreOf]:
     log_probs = random_log_probs(5, 2)
 
     def step(
-        token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+        token_ids_N: Tensor,
+        state: State,
+        row_N: Tensor,
+        asked_NK: Tensor,
+        matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
         sum_1R1, parity_R1 = state
         sum_1N1, parity_N1 = sum_1R1[:, row_N], parity_R1[row_N]

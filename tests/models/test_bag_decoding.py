@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.bag_decoding import Picked, decode
-from models.beginnings import PickedSentence, State, Step
+from models.beginnings import Matters, PickedSentence, State, Step
 from models.branching_step import BranchingStep
 from models.exact_search import exact_search
 from models.language_model import Architecture, LanguageModel
@@ -134,7 +134,11 @@ def test_sets_decoded_together_equal_sets_decoded_alone(
     rows_seen = []
 
     def watched(
-        token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+        token_ids_N: Tensor,
+        state: State,
+        row_N: Tensor,
+        asked_NK: Tensor,
+        matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
         rows_seen.append(len(token_ids_N))
         return step(token_ids_N, state, row_N, asked_NK)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.bag_reasons import most_frequent_choices, scores_of, slots_of
 from models.bag_sampling import SentenceSampling, sample_sentences
-from models.beginnings import PickedSentence, State, Step
+from models.beginnings import Matters, PickedSentence, State, Step
 from models.diverse_sentences import difference, diverse_sentences
 from models.sentence_space import Bag, BagSpec, Phrase, SentenceSpace
 from models.unseen_words import UnseenWords
@@ -287,7 +287,11 @@ def test_unseen_words_share_what_the_model_gives_to_unknown_ones() -> None:
     asked = []
 
     def known(
-        token_ids_N: Tensor, state: State, row_N: Tensor, asked_NK: Tensor
+        token_ids_N: Tensor,
+        state: State,
+        row_N: Tensor,
+        asked_NK: Tensor,
+        matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
         asked.append((token_ids_N.tolist(), asked_NK.tolist()))
         return asked_NK.float() * -1.0, state

@@ -12,7 +12,7 @@ from data.errors import UserMistake
 from data.store import Store
 from models.batching import END, START, UNKNOWN
 from models.vocabulary import UNITS, Unit, Vocabulary
-from tasks.count import CountSettings, count
+from tasks.count import CountSettings, count, written_forms
 from tasks.encode import EncodeSettings, encode, token_id_columns
 from tasks.read import ReadSettings, read
 from tasks.seams.run_context import RunContext
@@ -393,3 +393,18 @@ def test_a_second_reading_is_reused_until_a_file_changes(tmp_path: Path) -> None
     again = read.fn(store, settings)
     assert [reason.split()[0] for reason in again.reasons] == ["source", "source"]
     assert {reason.split()[-1] for reason in again.reasons} == {"new", "gone"}
+
+
+def test_how_a_text_mostly_writes_a_token() -> None:
+    """Lines of verse open with a capital, too: a word in lower case is one unless that is rare."""
+    spellings = {
+        "And": 9,
+        "and": 4,
+        "Romeo": 7,
+        "ROMEO": 2,
+        "I": 50,
+        "rose": 1,
+        "Rose": 9,
+        "éTÉ": 1,
+    }
+    assert written_forms(spellings) == {"romeo": "Romeo", "i": "I", "rose": "Rose", "été": "éTÉ"}

@@ -15,6 +15,7 @@ from tasks.seams.tokeniser import (
     QUOTATION_MARKS,
     PunktModel,
     SentenceSplitter,
+    as_sentence,
     as_written,
     learn_punkt,
     tokens_of,
@@ -201,3 +202,27 @@ def test_more_as_written(tokens: list[str], written: str) -> None:
 def splitter() -> SentenceSplitter:
     """One that has learned nothing."""
     return SentenceSplitter(PunktModel((), (), (), ()))
+
+
+WRITTEN_OF = {"i": "I", "romeo": "Romeo", "o'er": "O'er"}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "written"),
+    [
+        (["the", "king", "is", "dead", "."], "The king is dead."),
+        (["and", "i", "love", "romeo", "!"], "And I love Romeo!"),
+        (["no", "!", "never", "?", "i", "will", "."], "No! Never? I will."),
+        (["'t", "is", "he"], "'Tis he"),
+        (["``", "come", "''", ",", "he", "said"], '"Come", he said'),
+        (["o'er", "."], "O'er."),
+        ([".", ".", "go"], ". . Go"),
+        ([], ""),
+    ],
+)
+def test_a_sentence_gets_its_capitals(tokens: list[str], written: str) -> None:
+    assert as_sentence(tokens, "word", WRITTEN_OF) == written
+
+
+def test_a_sentence_of_characters_stays_as_it_is() -> None:
+    assert as_sentence(list("i am"), "character", WRITTEN_OF) == "i am"
