@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ MOST_CHOICES = 16  # shown of a bag: the most probable
 _DPI = 150
 _INK, _FAINT, _GRID, _PATH = "#333333", "#888888", "#E5E5E5", "#D55E00"
 _BAR = "#0072B2"
-_SLOT_INCHES, _ROW_INCHES, _FRAME_INCHES = 1.5, 0.3, 1.9
+_SLOT_INCHES, _ROW_INCHES, _FRAME_INCHES = 1.5, 0.3, 1.5
 _LONGEST_LABEL = 14  # characters; longer choices are cut
 _NOTHING = "(nothing)"
 
@@ -39,11 +40,11 @@ class ReasonsPicture:
 
 
 def draw_reasons_png(picture: ReasonsPicture) -> bytes:
-    """Draw each bag as a column, most probable choice on top, and the chosen path through them.
+    """Draw each bag as a column, its choices in their order, and the chosen path through them.
 
     A bar behind a choice is its probability given the rest of the sentence; under each column
-    stands the margin. Of a long sentence the first MOST_SLOTS, of a bag the MOST_CHOICES most
-    probable, and the one that was taken.
+    stands the margin. Of a long sentence the first MOST_SLOTS, of a large bag the MOST_CHOICES most
+    probable and the one that was taken.
 
     Returns:
         A PNG; the same bytes for the same picture.
@@ -63,16 +64,9 @@ def draw_reasons_png(picture: ReasonsPicture) -> bytes:
     axes.set_ylim(height + 0.9, -1.1)
     for column, slot in enumerate(slots):
         _draw_slot(axes, column, slot, height)
-    axes.plot(
-        range(len(slots)),
-        [slot.chosen for slot in slots],
-        color=_PATH,
-        linewidth=2.0,
-        marker="o",
-        markersize=4,
-        alpha=0.55,
-        zorder=3,
-    )
+    for column, (slot, following) in enumerate(pairwise(slots)):
+        between, rows = (column + 0.45, column + 0.55), (slot.chosen, following.chosen)
+        axes.plot(between, rows, color=_PATH, linewidth=3.0, solid_capstyle="butt", zorder=3)
     more = "" if len(picture.slots) <= MOST_SLOTS else f" (the first {MOST_SLOTS} of its choices)"
     axes.set_title(_cut(picture.sentence, 110) + more, color=_INK, fontsize=12, loc="left")
     figure.text(
@@ -122,11 +116,12 @@ def _draw_slot(axes: Axes, column: int, slot: SlotPicture, height: int) -> None:
 
 
 def shown_choices(slot: SlotPicture) -> SlotPicture:
-    """The most probable choices first; the one that was taken always stays."""
+    """The most probable choices, in their order; the one that was taken always stays."""
     order = sorted(range(len(slot.choices)), key=lambda index: (-slot.choices[index][1], index))
     kept = order[:MOST_CHOICES]
     if slot.chosen not in kept:
         kept[-1] = slot.chosen
+    kept.sort()
     return SlotPicture(
         [slot.choices[index] for index in kept], kept.index(slot.chosen), slot.margin
     )

@@ -36,10 +36,10 @@ def slot(*probabilities: float, chosen: int = 0) -> SlotPicture:
     return SlotPicture([(f"w{i}", p) for i, p in enumerate(probabilities)], chosen, 0.5)
 
 
-def test_choices_are_shown_best_first_and_the_one_taken_always() -> None:
+def test_choices_keep_their_order_and_the_one_taken_always_stays() -> None:
     shown = shown_choices(slot(0.1, 0.7, 0.2, chosen=2))
-    assert [word for word, _ in shown.choices] == ["w1", "w2", "w0"]
-    assert shown.chosen == 1
+    assert [word for word, _ in shown.choices] == ["w0", "w1", "w2"]
+    assert shown.chosen == 2
     many = slot(*([1.0] * 30 + [0.0]), chosen=30)
     shown = shown_choices(many)
     assert len(shown.choices) == MOST_CHOICES
