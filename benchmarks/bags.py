@@ -125,7 +125,7 @@ def _training_ngram(bundle: Bundle) -> KneserNey | None:
 
 def _ngram_beam(ngram: KneserNey, picker: Picker, specs: Sequence[BagSpec]) -> Iterator[Picked]:
     step = NgramStep(ngram)
-    return decode(picker.spaces(specs), step, step.initial_state(), END, beam_width=NGRAM_BEAM)
+    return decode(picker.spaces(specs), step, step.state_after(()), END, beam_width=NGRAM_BEAM)
 
 
 def _timed(

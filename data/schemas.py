@@ -307,6 +307,21 @@ DISCOUNTS = Table(
     ),
 )
 
+MIXTURES = Table(
+    "mixtures",
+    "a weight of the language model beside an n-gram model, tried on validation sentences",
+    "tune",
+    (
+        Column(
+            "lstm_weight",
+            pa.float64(),
+            "of the LSTM's probabilities; the n-gram model has the rest",
+        ),
+        Column("chosen", pa.bool_(), "whether it is kept with the model: it recovers most words"),
+        *RECOVERED,
+    ),
+)
+
 EMBEDDINGS = Table(
     "embeddings",
     "a token's vector",
@@ -558,6 +573,7 @@ TABLES: dict[str, Table] = {
         EMBEDDINGS,
         OPENINGS,
         DISCOUNTS,
+        MIXTURES,
         PERPLEXITIES,
         EVALUATIONS,
         BAG_SENTENCES,

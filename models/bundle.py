@@ -15,10 +15,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from models.batching import SPECIAL_TOKENS
+from models.kneser_ney import KneserNey
 from models.language_model import Architecture, LanguageModel
 from models.vocabulary import Vocabulary
 
 METADATA_KEY = "bookloom"
+NGRAM_PREFIX = "ngram."
 HEADER_LENGTH_BYTES = 8  # a safetensors file opens with its JSON header's length, little-endian
 # What a damaged header, damaged settings and tensors that do not fit them raise.
 _DAMAGE = (SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
@@ -30,7 +32,9 @@ class Bundle:
 
     `opening` is the token fed before a sentence that has no text before it; `language` is what the
     sentence splitter learned, in plain values; `frequency_discount` is the discount of common words
-    that recovers most of sentences that are hidden in bags.
+    that recovers most of sentences that are hidden in bags. Where there is an n-gram model of the
+    same tokens, sentences are scored by both: lstm_weight of the LSTM's probability, the rest of
+    the n-gram model's.
     """
 
     model: LanguageModel
@@ -38,6 +42,8 @@ class Bundle:
     opening: str
     language: dict[str, Any]
     frequency_discount: float = 1.0
+    ngram: KneserNey | None = None
+    lstm_weight: float = 1.0
 
     @property
     def opening_id(self) -> int:
@@ -69,7 +75,9 @@ class Bundle:
             raise ValueError(f"this is no bundle of bookloom: {error}") from error
 
     def _tensors(self) -> dict[str, Tensor]:
-        return dict(self.model.state_dict())
+        counted = self.ngram.arrays() if self.ngram else {}
+        counts = {f"{NGRAM_PREFIX}{name}": torch.from_numpy(a) for name, a in counted.items()}
+        return {**self.model.state_dict(), **counts}
 
     def _metadata(self) -> str:
         return json.dumps(
@@ -83,6 +91,7 @@ class Bundle:
                 "opening": self.opening,
                 "language": self.language,
                 "frequency_discount": self.frequency_discount,
+                "lstm_weight": self.lstm_weight,
             },
             sort_keys=True,
             ensure_ascii=False,
@@ -99,6 +108,11 @@ def _read(content: bytes) -> Bundle:
     # Random weights are about to be replaced; the caller's random state stays as it was.
     with torch.random.fork_rng(devices=[]):
         model = LanguageModel(Architecture(**architecture))
+    counts = {
+        name.removeprefix(NGRAM_PREFIX): tensors.pop(name).numpy()
+        for name in list(tensors)
+        if name.startswith(NGRAM_PREFIX)
+    }
     model.load_state_dict(tensors)
     written_of = metadata["written"]
     vocabulary = Vocabulary(
@@ -112,10 +126,15 @@ def _read(content: bytes) -> Bundle:
         raise ValueError(f"{len(vocabulary)} tokens for {model.architecture.num_types} types")
     if metadata["opening"] not in SPECIAL_TOKENS:
         raise ValueError(f"{metadata['opening']!r} opens no sentence")
+    ngram = KneserNey.from_arrays(counts) if counts else None
+    if ngram and ngram.num_types != len(vocabulary):
+        raise ValueError(f"{len(vocabulary)} tokens for {ngram.num_types} of the n-gram model")
     return Bundle(
         model.eval(),
         vocabulary,
         metadata["opening"],
         metadata["language"],
         float(metadata["frequency_discount"]),
+        ngram,
+        float(metadata["lstm_weight"]),
     )

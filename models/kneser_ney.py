@@ -128,10 +128,13 @@ class KneserNey:
             ValueError: an id outside the vocabulary.
         """
         width = max(1, self.order - 1)
-        latest_NC = np.full((len(contexts), width), NOTHING, dtype=np.int64)
-        for row, context in zip(latest_NC, contexts, strict=True):
-            latest = context[-width:]
-            row[width - len(latest) :] = latest
+        if isinstance(contexts, np.ndarray) and contexts.shape[1] == width:
+            latest_NC = contexts
+        else:
+            latest_NC = np.full((len(contexts), width), NOTHING, dtype=np.int64)
+            for row, context in zip(latest_NC, contexts, strict=True):
+                latest = context[-width:]
+                row[width - len(latest) :] = latest
         stream_I = _checked(latest_NC.ravel(), NOTHING, self.num_types)
         asked_NK = _checked(asked_NK, NOTHING, self.num_types)
         place_I = _places(stream_I, [width] * len(contexts))

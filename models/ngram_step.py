@@ -5,6 +5,7 @@ last, `_nothing_` on the left where less has been read.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -21,9 +22,11 @@ class NgramStep:
     def __init__(self, ngram: KneserNey) -> None:
         self._ngram = ngram
 
-    def initial_state(self) -> State:
-        """Before any token: one row."""
-        return (torch.full((1, max(1, self._ngram.order - 1)), NOTHING),)
+    def state_after(self, token_ids: Sequence[int]) -> State:
+        """The state after these tokens, of one row."""
+        width = max(1, self._ngram.order - 1)
+        latest = [NOTHING] * width + list(token_ids)
+        return (torch.tensor([latest[len(latest) - width :]]),)
 
     def __call__(
         self,

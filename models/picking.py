@@ -4,7 +4,8 @@ A sentence's score, in nats, is
 
     log p(tokens and _end_ | text before) - frequency_discount * sum over its words of log q(word)
 
-with q the words' frequency in the training text: (count + 1) / (total + types).
+with q the words' frequency in the training text: (count + 1) / (total + types), and p that of the
+language model, mixed with that of the n-gram model where the bundle has one.
 """
 
 import math
@@ -23,6 +24,7 @@ from models.branching_step import BranchingStep
 from models.bundle import Bundle
 from models.diverse_sentences import diverse_sentences
 from models.exact_search import exact_search
+from models.ngram_step import MixedStep, NgramStep
 from models.sentence_space import BagSpec, Phrase, SentenceSpace
 from models.unseen_words import UnseenWords
 
@@ -53,8 +55,7 @@ class Picker:
         if not (math.isfinite(discount) and discount >= 0):
             raise ValueError(f"frequency_discount is {discount}; it must be 0 or more.")
         self.bundle, self.frequency_discount = bundle, discount
-        self.step: Step = BranchingStep(bundle.model)
-        self.state, self.opening_id = _after(bundle, before)
+        self.opening_id, self.state, self.step = _after(bundle, before)
         self._log_frequency: list[float] = bundle.vocabulary.log_frequency().tolist()
         gains_V = -discount * bundle.vocabulary.log_frequency()
         gains_V[: END + 1] = math.nan  # no words
@@ -160,10 +161,15 @@ class Picker:
 
 
 @torch.inference_mode()
-def _after(bundle: Bundle, before: Sequence[int]) -> tuple[State, int]:
-    """The state after the opening and a text but for its last token, and that token."""
-    state = bundle.model.initial_state(1)
-    to_read = [bundle.opening_id, *before]
-    if len(to_read) > 1:
-        _, state = bundle.model(torch.tensor([to_read[:-1]], device=bundle.model.device), state)
-    return state, to_read[-1]
+def _after(bundle: Bundle, before: Sequence[int]) -> tuple[int, State, Step]:
+    """After the opening and a text: its last token, the state before that, and what reads on."""
+    *to_read, last = [bundle.opening_id, *before]
+    step: Step = BranchingStep(bundle.model)
+    state: State = bundle.model.initial_state(1)
+    if to_read:
+        _, state = bundle.model(torch.tensor([to_read], device=bundle.model.device), state)
+    if bundle.ngram is None or bundle.lstm_weight == 1.0:
+        return last, state, step
+    ngram = NgramStep(bundle.ngram)
+    both = MixedStep(step, len(state), ngram, bundle.lstm_weight)
+    return last, (*state, *ngram.state_after(to_read)), both

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from models.bundle import Bundle
+from models.picking import Picker
 from tasks.seams.tracking import read_bundle
 from tasks.seams.user_text import read_text
 
@@ -21,17 +22,18 @@ def score(tracking_uri: str, model_uri: str | None, text: str) -> dict[str, Any]
 def score_text(bundle: Bundle, text: str) -> dict[str, Any]:
     """`tokens`, each with its log-probability in `nats` (at most 0), and `total_nats`.
 
-    Every sentence's `_end_` is included. A token outside the vocabulary is scored, and shown, as
-    `_unknown_`.
+    They are what sentences from bags are scored by: the language model's, mixed with those of the
+    n-gram model where the bundle has one. Every sentence's `_end_` is included. A token outside the
+    vocabulary is scored, and shown, as `_unknown_`.
 
     Raises:
         UserMistake: the text holds no token.
     """
-    state = bundle.model.initial_state(1)
-    previous, scored = bundle.opening_id, []
+    picker = Picker(bundle)
+    previous, state, row_1, scored = picker.opening_id, picker.state, torch.tensor([0]), []
     for token_id in read_text(bundle, text):
-        log_prob_11, state = bundle.model.step(
-            torch.tensor([previous]), state, torch.tensor([[token_id]])
+        log_prob_11, state = picker.step(
+            torch.tensor([previous]), state, row_1, torch.tensor([[token_id]])
         )
         scored.append({"token": bundle.vocabulary.tokens[token_id], "nats": float(log_prob_11)})
         previous = token_id

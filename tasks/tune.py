@@ -1,22 +1,30 @@
-"""Tune: trained weights -> language model, openings, discounts.
+"""Tune: trained weights, token_ids -> language model, openings, discounts, mixtures.
 
-in    the trained language model, sentences of the validation books
-does  hides them in bags and picks them back, once with each token that may open a sentence, and
-      then with each discount of common words
-out   the finished language model, which opens with the token that recovered more words and
-      discounts common words as recovered most
+in    the trained language model, sentences of the validation books, the training text
+does  hides the sentences in bags and picks them back: with each token that may open a sentence,
+      each discount of common words, each share of an n-gram model of the training text
+out   the finished language model, which opens, discounts and mixes as recovered most words
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from data.schemas import DISCOUNTS, LANGUAGE_MODEL_FILE, OPENINGS, TOKEN_IDS, TRAINED_WEIGHTS_FILE
+from data.schemas import (
+    DISCOUNTS,
+    LANGUAGE_MODEL_FILE,
+    MIXTURES,
+    OPENINGS,
+    TOKEN_IDS,
+    TRAINED_WEIGHTS_FILE,
+)
 from models.bag_recovery import Recovery, draw_bag_sets, eligible_sentences, recovery
 from models.batching import book_runs
 from models.bundle import Bundle
+from models.kneser_ney import KneserNey
 from models.picking import Picker
 from models.sentence_space import BagSpec
 from tasks.seams.report import Advance, progress, say
@@ -38,12 +46,16 @@ class TuneSettings(Settings):
     """Beginnings kept."""
     frequency_discounts: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
     """Discounts of common words to try; openings are compared at 1."""
+    ngram_order: int = Field(4, ge=0, le=6)
+    """Length of the n-gram model's longest n-grams, in tokens; 0 mixes none."""
+    lstm_weights: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.8, 0.65)
+    """Weights of the language model in the mixture to try, beside 1."""
 
 
 @step(
     reads=(TOKEN_IDS,),
     reads_files=(TRAINED_WEIGHTS_FILE,),
-    writes=(OPENINGS, DISCOUNTS),
+    writes=(OPENINGS, DISCOUNTS, MIXTURES),
     libraries=("torch", "numpy"),
     seeded=True,
 )
@@ -51,18 +63,26 @@ def tune(run: StepRun, settings: TuneSettings) -> None:
     """Find the better opening and the best discount, and write the finished language model."""
     bundle = Bundle.from_bytes(run.read_file(TRAINED_WEIGHTS_FILE))
     rng = np.random.default_rng(run.context.seed)
-    validation = book_runs(run.token_runs()).get("validation", {})
+    runs = book_runs(run.token_runs())
+    validation = runs.get("validation", {})
     frequency_V = bundle.vocabulary.word_frequency()
     true = eligible_sentences(validation.values(), settings.num_sentences, rng, frequency_V)
     bag_size = min(settings.bag_size, int(np.count_nonzero(frequency_V)))
     bags = draw_bag_sets(true, bag_size=bag_size, word_probability_V=frequency_V, rng=rng)
     specs = [BagSpec.of_words(bag_set) for bag_set in bags]
-    num_searches = len(OPENING_TOKENS) + len({*settings.frequency_discounts, USUAL_DISCOUNT}) - 1
+    weights = settings.lstm_weights if settings.ngram_order else ()
+    ngram = None
+    if weights:
+        training = list(runs["train"].values())
+        ngram = KneserNey.fit(training, len(bundle.vocabulary), settings.ngram_order)
+    num_searches = len(OPENING_TOKENS) + len(weights)
+    num_searches += len({*settings.frequency_discounts, USUAL_DISCOUNT}) - 1
     with progress("tune picking", len(true) * num_searches, "sets") as advance:
 
-        def recovered(opening: str, discount: float) -> Recovery:
-            picker = Picker(replace(bundle, opening=opening), frequency_discount=discount)
-            note = f"{opening} {discount:g}"
+        def recovered(opening: str, discount: float, weight: float = 1.0) -> Recovery:
+            mixed = replace(bundle, opening=opening, ngram=ngram, lstm_weight=weight)
+            picker = Picker(mixed, frequency_discount=discount)
+            note = f"{opening} {discount:g} {weight:g}"
             return _recovered(picker, true, specs, settings.beam_width, advance, note)
 
         by_opening = {name: recovered(name, USUAL_DISCOUNT) for name in OPENING_TOKENS}
@@ -71,11 +91,24 @@ def tune(run: StepRun, settings: TuneSettings) -> None:
         for discount in settings.frequency_discounts:
             if discount not in by_discount:
                 by_discount[discount] = recovered(opening, discount)
-    best = max(by_discount, key=lambda discount: by_discount[discount].num_words_right)
+        best = max(by_discount, key=lambda discount: by_discount[discount].num_words_right)
+        by_weight = {1.0: by_discount[best]}
+        by_weight |= {weight: recovered(opening, best, weight) for weight in weights}
+    lstm_weight = max(by_weight, key=lambda weight: by_weight[weight].num_words_right)
     run.write(OPENINGS, _columns("opening", by_opening, opening))
     run.write(DISCOUNTS, _columns("frequency_discount", by_discount, best))
-    say(f"sentences open with {opening} and discount common words by {best:g}")
-    chosen = replace(bundle, opening=opening, frequency_discount=best)
+    run.write(MIXTURES, _columns("lstm_weight", by_weight, lstm_weight))
+    say(
+        f"sentences open with {opening}, discount common words by {best:g}, and are scored by "
+        f"{lstm_weight:g} of the language model, the rest of an n-gram model"
+    )
+    chosen = replace(
+        bundle,
+        opening=opening,
+        frequency_discount=best,
+        ngram=ngram if lstm_weight < 1.0 else None,
+        lstm_weight=lstm_weight,
+    )
     run.write_file(LANGUAGE_MODEL_FILE, chosen.to_bytes(), chosen.digest())
 
 

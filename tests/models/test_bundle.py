@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -15,6 +16,7 @@ from safetensors.torch import load, save
 
 from models.batching import END, SPECIAL_TOKENS, START
 from models.bundle import METADATA_KEY, Bundle
+from models.kneser_ney import KneserNey
 from models.language_model import Architecture, LanguageModel
 from models.picking import Picker
 from models.sentence_space import BagSpec
@@ -22,6 +24,9 @@ from models.vocabulary import Vocabulary
 
 WORDS = ("the", ".", "thou", "été", "zounds", "'t is", "\N{GRINNING FACE}")
 LANGUAGE = {"en": {"abbreviations": ["mr", "dr"], "collocations": [["st", "paul"]], "ratio": 0.1}}
+
+
+NGRAM = KneserNey.fit([np.array([START, 4, 5, END, 4, 10, END], np.int32)], 11, 3)
 
 
 def make_bundle(seed: int = 1) -> Bundle:
@@ -109,6 +114,8 @@ def with_vocabulary(**changes: Any) -> Callable[[Bundle], Bundle]:
         with_vocabulary(written=(*SPECIAL_TOKENS, *WORDS[:-1], "Zounds")),
         lambda bundle: replace(bundle, opening="_start_"),
         lambda bundle: replace(bundle, frequency_discount=0.9),
+        lambda bundle: replace(bundle, lstm_weight=0.9),
+        lambda bundle: replace(bundle, ngram=NGRAM),
         lambda bundle: replace(bundle, language={"en": {**LANGUAGE["en"], "ratio": 0.2}}),
     ],
     ids=[
@@ -121,6 +128,8 @@ def with_vocabulary(**changes: Any) -> Callable[[Bundle], Bundle]:
         "written",
         "opening",
         "discount",
+        "weight",
+        "n-gram",
         "language",
     ],
 )

@@ -181,6 +181,7 @@ def store_with_books(folder: Path, books: dict[str, list[tuple[str, str]]]) -> S
         "token": TOKENS,
         "count": [1] * len(TOKENS),
         "num_books": [1] * len(TOKENS),
+        "written": TOKENS,
         "lower_case": [True] * len(TOKENS),
         "unit": ["word"] * len(TOKENS),
     }
