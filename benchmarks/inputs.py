@@ -82,7 +82,12 @@ def _row(
     quick = {**deployment_settings("quick")["train"], "num_epochs": num_epochs}
     settings = TrainSettings(**{**quick, **train_settings})
     trained = train.fn(run, settings, sentences, vocabulary, token_ids, vectors)
-    opened = tune.fn(run, TuneSettings(num_sentences=1, frequency_discounts=()), token_ids, trained)
+    opened = tune.fn(
+        run,
+        TuneSettings(num_sentences=1, frequency_discounts=(), ngram_order=0),
+        token_ids,
+        trained,
+    )
     only_static = EvaluateSettings(ngram_order=0, contexts=(), context_blocks=1)
     perplexities = evaluate.fn(run, only_static, token_ids, opened)
     store = Store(run.store)
