@@ -13,17 +13,14 @@ the head, W words of a tail, D width of a tail's projection.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.tail_bounds import TailBound
-
-Matters = Callable[[Tensor, Tensor], Tensor]
-"""(log_probs_NK, is_exact_NK) -> which of them must be exact."""
+from models.tail_bounds import Matters, TailBound
 
 NEVER_PREDICTED = 2  # ids 0 and 1, _nothing_ and _start_
 

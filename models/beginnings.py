@@ -9,7 +9,7 @@ Shapes, as suffixes of names:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -19,13 +19,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from models.sentence_space import DONE, Space
+from models.tail_bounds import Matters
 
 State = tuple[Tensor, ...]
 """What a model remembers: tensors with their rows along dimension -2, as h_LNH and c_LNH."""
-
-
-Matters = Callable[[Tensor, Tensor], Tensor]
-"""(log_probs_NK, is_exact_NK) -> which of those that are but upper bounds must be exact."""
 
 
 class Step(Protocol):

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.batching import END, START
-from models.beginnings import Matters, State, take_rows
+from models.beginnings import State, take_rows
 from models.language_model import LanguageModel
+from models.tail_bounds import Matters
 
 
 class BranchingStep:

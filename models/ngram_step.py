@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from models.batching import NOTHING
-from models.beginnings import Matters, State, Step
+from models.beginnings import State, Step
 from models.kneser_ney import KneserNey
+from models.tail_bounds import Matters
 
 
 class NgramStep:

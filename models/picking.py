@@ -38,6 +38,8 @@ class Picker:
             explain least; None for what the model was tuned to.
         before: token ids of the text that the sentences go on from, the last of them `_end_`.
         unseen: words outside the vocabulary that bags may hold.
+        reader: the bundle's model made ready for searches, which takes a second for a large
+            vocabulary; made anew by default.
 
     Raises:
         ValueError: a discount below 0 or not finite.
@@ -50,12 +52,15 @@ class Picker:
         frequency_discount: float | None = None,
         before: Sequence[int] = (),
         unseen: UnseenWords | None = None,
+        reader: BranchingStep | None = None,
     ) -> None:
         discount = bundle.frequency_discount if frequency_discount is None else frequency_discount
         if not (math.isfinite(discount) and discount >= 0):
             raise ValueError(f"frequency_discount is {discount}; it must be 0 or more.")
         self.bundle, self.frequency_discount = bundle, discount
-        self.opening_id, self.state, self.step = _after(bundle, before)
+        self.opening_id, self.state, self.step = _after(
+            bundle, before, reader or BranchingStep(bundle.model)
+        )
         self._log_frequency: list[float] = bundle.vocabulary.log_frequency().tolist()
         gains_V = -discount * bundle.vocabulary.log_frequency()
         gains_V[: END + 1] = math.nan  # no words
@@ -161,15 +166,14 @@ class Picker:
 
 
 @torch.inference_mode()
-def _after(bundle: Bundle, before: Sequence[int]) -> tuple[int, State, Step]:
+def _after(bundle: Bundle, before: Sequence[int], reader: BranchingStep) -> tuple[int, State, Step]:
     """After the opening and a text: its last token, the state before that, and what reads on."""
     *to_read, last = [bundle.opening_id, *before]
-    step: Step = BranchingStep(bundle.model)
     state: State = bundle.model.initial_state(1)
     if to_read:
         _, state = bundle.model(torch.tensor([to_read], device=bundle.model.device), state)
     if bundle.ngram is None or bundle.lstm_weight == 1.0:
-        return last, state, step
+        return last, state, reader
     ngram = NgramStep(bundle.ngram)
-    both = MixedStep(step, len(state), ngram, bundle.lstm_weight)
+    both = MixedStep(reader, len(state), ngram, bundle.lstm_weight)
     return last, (*state, *ngram.state_after(to_read)), both

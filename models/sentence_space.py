@@ -124,7 +124,6 @@ class SentenceSpace:
             for choices in self._choices_of
         ]
         self._most_of_gap = max((gains[token] for token in spec.gap_words), default=0.0)
-        self._everything = (1 << len(spec.bags)) - 1
         self._place_of: dict[frozenset[_Rest], int] = {}
         self._rests: list[frozenset[_Rest]] = []
         self._known: dict[int, Choices] = {}

@@ -12,10 +12,14 @@ to be kept.
 Shapes: N rows, W words of a tail, D width of its vectors, G groups.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+Matters = Callable[[Tensor, Tensor], Tensor]
+"""(log_probs_NK, is_exact_NK) -> which of those that are but upper bounds must be exact."""
 
 WORDS_A_GROUP = 16
 NUM_ROUNDS = 5

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from models.batching import UNKNOWN
-from models.beginnings import Matters, State, Step
+from models.beginnings import State, Step
+from models.tail_bounds import Matters
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from data.bag_sets import bag_set_of_record
 from data.errors import UserMistake
+from models.branching_step import BranchingStep
 from models.bundle import Bundle
 from tasks.seams.bag_answers import Answer, PickSettings, answers
 from tasks.seams.tracking import read_bundle
@@ -26,6 +27,7 @@ class Game:
     def __init__(self, tracking_uri: str, model_uri: str | None) -> None:
         self.model, content = read_bundle(tracking_uri, model_uri)
         self._bundle = Bundle.from_bytes(content)
+        self._reader = BranchingStep(self._bundle.model)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -63,7 +65,7 @@ class Game:
             raise UserMistake(
                 f"The bags hold {num_choices:,} words.", f"Keep to {MOST_CHOICES:,} on this page."
             )
-        [answer] = answers(self._bundle, [bag_set], settings, self.model)
+        [answer] = answers(self._bundle, [bag_set], settings, self.model, reader=self._reader)
         if not isinstance(answer, Answer):
             raise answer.mistake
         return self._shown(answer, settings.beam_width)

@@ -14,6 +14,7 @@ import numpy as np
 from data.schemas import BAG_RECOVERY, LANGUAGE_MODEL_FILE, RECOVERY_EXAMPLES, TOKEN_IDS
 from models.bag_recovery import draw_bag_sets, eligible_sentences, recovery
 from models.batching import book_runs
+from models.branching_step import BranchingStep
 from models.bundle import Bundle
 from models.picking import Picker
 from models.sentence_space import BagSpec
@@ -56,7 +57,7 @@ def recover(run: StepRun, settings: RecoverSettings) -> None:
     bag_size = min(settings.bag_size, int(np.count_nonzero(frequency_V)))
     bags = draw_bag_sets(true, bag_size=bag_size, word_probability_V=frequency_V, rng=rng)
     specs = [BagSpec.of_words(bag_set) for bag_set in bags]
-    tuned = bundle.frequency_discount
+    tuned, reader = bundle.frequency_discount, BranchingStep(bundle.model)
     discounts = [d for d in settings.frequency_discounts if d != tuned]
     ways = [
         (strategy, width, discount)
@@ -72,7 +73,7 @@ def recover(run: StepRun, settings: RecoverSettings) -> None:
         for strategy, width, discount in ways:
             started = time.monotonic()
             picked = []
-            picker = Picker(bundle, frequency_discount=discount)
+            picker = Picker(bundle, frequency_discount=discount, reader=reader)
             for found in picker.beam(specs, beam_width=width):
                 picked.append(found.sentences[0].token_ids)
                 advance(1, f"{strategy} {discount:g}")

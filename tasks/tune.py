@@ -23,6 +23,7 @@ from data.schemas import (
 )
 from models.bag_recovery import Recovery, draw_bag_sets, eligible_sentences, recovery
 from models.batching import book_runs
+from models.branching_step import BranchingStep
 from models.bundle import Bundle
 from models.kneser_ney import KneserNey
 from models.picking import Picker
@@ -70,6 +71,7 @@ def tune(run: StepRun, settings: TuneSettings) -> None:
     bag_size = min(settings.bag_size, int(np.count_nonzero(frequency_V)))
     bags = draw_bag_sets(true, bag_size=bag_size, word_probability_V=frequency_V, rng=rng)
     specs = [BagSpec.of_words(bag_set) for bag_set in bags]
+    reader = BranchingStep(bundle.model)
     weights = settings.lstm_weights if settings.ngram_order else ()
     ngram = None
     if weights:
@@ -81,7 +83,7 @@ def tune(run: StepRun, settings: TuneSettings) -> None:
 
         def recovered(opening: str, discount: float, weight: float = 1.0) -> Recovery:
             mixed = replace(bundle, opening=opening, ngram=ngram, lstm_weight=weight)
-            picker = Picker(mixed, frequency_discount=discount)
+            picker = Picker(mixed, frequency_discount=discount, reader=reader)
             note = f"{opening} {discount:g} {weight:g}"
             return _recovered(picker, true, specs, settings.beam_width, advance, note)
 

@@ -14,6 +14,7 @@ from data.errors import UserMistake
 from models.bag_decoding import Picked
 from models.bag_sampling import SentenceSampling
 from models.beginnings import PickedSentence
+from models.branching_step import BranchingStep
 from models.bundle import Bundle
 from models.picking import Picker
 from models.sentence_space import BagSpec
@@ -137,8 +138,12 @@ def answers(
     settings: PickSettings,
     model_name: str,
     spelling: Bundle | None = None,
+    reader: BranchingStep | None = None,
 ) -> Iterator[Answer | RefusedSet]:
-    """What is picked for each bag set, in order, or why there is nothing."""
+    """What is picked for each bag set, in order, or why there is nothing.
+
+    `reader` is the bundle's model made ready for searches, for those who ask it often.
+    """
     encoder = BagEncoder(
         bundle,
         model_name=model_name,
@@ -156,7 +161,7 @@ def answers(
             encoded.append(one)
     unseen = encoder.unseen_words()
     with progress("pick sentences", len(encoded), "sets") as advance:
-        for answer in _answered(bundle, encoded, settings, unseen):
+        for answer in _answered(bundle, encoded, settings, unseen, reader):
             advance(1)
             yield answer
 
@@ -182,9 +187,11 @@ def _answered(
     encoded: Sequence[RefusedSet | tuple[BagSet, BagSpec]],
     settings: PickSettings,
     unseen: UnseenWords | None,
+    reader: BranchingStep | None,
 ) -> Iterator[Answer | RefusedSet]:
     """Sets that follow each other and go on from one text are searched together."""
     words = (*bundle.vocabulary.tokens, *(unseen.words if unseen else ()))
+    reader = reader or BranchingStep(bundle.model)
     for before, group in groupby(encoded, key=_text_before):
         sets = list(group)
         if before is None:
@@ -196,6 +203,7 @@ def _answered(
             frequency_discount=settings.frequency_discount,
             before=read_text(bundle, before, "before") if before.strip() else (),
             unseen=unseen,
+            reader=reader,
         )
         found = _searched(picker, [spec for _, spec in together], settings)
         for (bag_set, spec), drawn in zip(together, found, strict=True):

@@ -16,6 +16,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from data.bag_sets import BagSet, bag_set_of_record
 from data.errors import UserMistake
+from models.branching_step import BranchingStep
 from models.bundle import Bundle
 from models.picking import Picker
 from tasks.seams.bag_specs import BagEncoder
@@ -32,6 +33,7 @@ class BagSentenceModel(PythonModel):  # type: ignore[misc]
     def load_context(self, context: PythonModelContext) -> None:
         """Load the bundle of weights, vocabulary and settings."""
         self.bundle = Bundle.from_bytes(Path(context.artifacts["bundle"]).read_bytes())
+        self.reader = BranchingStep(self.bundle.model)
 
     def predict(
         self,
@@ -62,7 +64,7 @@ class BagSentenceModel(PythonModel):  # type: ignore[misc]
         vocabulary = self.bundle.vocabulary
         encoder = BagEncoder(self.bundle, model_name="bookloom")
         specs = [encoder.spec(bag_set) for bag_set in bag_sets]
-        picker = Picker(self.bundle, frequency_discount=discount)
+        picker = Picker(self.bundle, frequency_discount=discount, reader=self.reader)
         rows = []
         found = picker.beam(specs, beam_width=beam_width, num_sentences=num_sentences)
         for bag_set, picked in zip(bag_sets, found, strict=True):

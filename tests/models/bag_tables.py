@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from models.beginnings import Matters, State, Step
+from models.beginnings import State, Step
 from models.sentence_space import BagSpec, SentenceSpace
+from models.tail_bounds import Matters
 
 START, END = 1, 2
 VOCABULARY_SIZE = 12

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from models.bag_decoding import Picked, decode
-from models.beginnings import Matters, PickedSentence, State, Step
+from models.beginnings import PickedSentence, State, Step
 from models.branching_step import BranchingStep
 from models.exact_search import exact_search
 from models.language_model import Architecture, LanguageModel
+from models.tail_bounds import Matters
 from tests.models.bag_tables import (
     END,
     LOG_FREQUENCY_V,

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from models.bag_reasons import most_frequent_choices, scores_of, slots_of
 from models.bag_sampling import SentenceSampling, sample_sentences
-from models.beginnings import Matters, PickedSentence, State, Step
+from models.beginnings import PickedSentence, State, Step
 from models.diverse_sentences import difference, diverse_sentences
 from models.sentence_space import Bag, BagSpec, Phrase, SentenceSpace
+from models.tail_bounds import Matters
 from models.unseen_words import UnseenWords
 from tests.models.bag_tables import (
     END,

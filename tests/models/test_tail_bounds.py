@@ -8,12 +8,12 @@ from torch import Tensor
 
 from models.adaptive_softmax import AdaptiveSoftmax
 from models.bag_decoding import decode
-from models.beginnings import Matters, State
+from models.beginnings import State
 from models.branching_step import BranchingStep
 from models.exact_search import exact_search
 from models.language_model import Architecture, LanguageModel
 from models.sentence_space import BagSpec, SentenceSpace
-from models.tail_bounds import FEWEST_WORDS, TailBound
+from models.tail_bounds import FEWEST_WORDS, Matters, TailBound
 
 END, NUM_TYPES, WIDTH = 2, 900, 12
 
