@@ -1,6 +1,7 @@
 """How many words of true sentences come back from bags that hide each of them, and how fast.
 
     python benchmarks/bags.py --sentences test_raw.txt --num-sentences 1000 --json
+    python benchmarks/bags.py --sentences test_raw.txt --num-bags 10 --discounts 0 --exact-seconds 60
 
 Each word of a sentence is hidden among others drawn by corpus frequency. Against chance, the most
 frequent word of each bag, a 3-gram beam, greedy search and beams; each with the discount 0 and with
@@ -54,7 +55,9 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     frequency_V = bundle.vocabulary.word_frequency()
     run = np.array(ids, dtype=np.int32)
-    true = eligible_sentences([run], options.num_sentences, rng, frequency_V)
+    lengths = {"min_words": options.num_bags, "max_words": options.num_bags}
+    lengths = lengths if options.num_bags else {}
+    true = eligible_sentences([run], options.num_sentences, rng, frequency_V, **lengths)
     bags = draw_bag_sets(true, bag_size=options.bag_size, word_probability_V=frequency_V, rng=rng)
     specs = [BagSpec.of_words(bag_set) for bag_set in bags]
     _say(f"{uri}: {len(true):,} sentences, bags of {options.bag_size} words")
@@ -63,7 +66,7 @@ def main() -> None:
         _row("random", None, None, true, [[rng.choice(bag) for bag in one] for one in bags]),
         _row("most frequent word", None, None, true, [[min(bag) for bag in one] for one in bags]),
     ]
-    discounts = list(dict.fromkeys((0.0, bundle.frequency_discount)))
+    discounts = options.discounts or list(dict.fromkeys((0.0, bundle.frequency_discount)))
     ngram = _training_ngram(bundle)
     for discount in discounts:
         picker = Picker(bundle, frequency_discount=discount)
@@ -94,7 +97,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", help="MLflow model URI; the newest by default")
     parser.add_argument("--sentences", required=True, help="a text that the model has not learned")
     parser.add_argument("--bag-size", type=int, default=10)
+    parser.add_argument(
+        "--num-bags", type=int, help="sentences of so many words; 5 to 12 by default"
+    )
     parser.add_argument("--num-sentences", type=int, default=300)
+    parser.add_argument(
+        "--discounts", type=float, nargs="+", help="0 and the one that was tuned by default"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--exact-seconds", type=float, help="for each set; none by default")

@@ -67,8 +67,7 @@ def _options() -> argparse.Namespace:
 
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(options.threads)
-    _, content = read_bundle(tracking_uri(), options.model)
-    bundle = Bundle.from_bytes(content)
+    bundle = Bundle.from_bytes(read_bundle(tracking_uri(), options.model)[1])
     before = _peak_memory_bytes()
     facts = CASES[options.case](bundle, np.random.default_rng(options.seed))
     return {

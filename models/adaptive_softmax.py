@@ -23,6 +23,7 @@ from torch.nn import functional
 from models.tail_bounds import Matters, TailBound
 
 NEVER_PREDICTED = 2  # ids 0 and 1, _nothing_ and _start_
+ROWS_AT_ONCE = 256  # of a tail's logits, which then stay in the processor's cache
 
 
 class AdaptiveSoftmax(nn.Module):
@@ -155,33 +156,44 @@ class AdaptiveSoftmax(nn.Module):
         log_probs_NK = head_NF.gather(1, asked_NK.clamp(max=self.edges[0] - 1))
         if matters is None:
             every_NK = torch.ones_like(asked_NK, dtype=torch.bool)
-            self._make_exact(every_NK, log_probs_NK, hidden_NH, head_NF, asked_NK, blocks)
+            for index in range(len(self._tail_spans())):
+                self._make_exact(
+                    index, every_NK, log_probs_NK, hidden_NH, head_NF, asked_NK, blocks
+                )
             return log_probs_NK
         is_exact_NK = self._bound(log_probs_NK, hidden_NH, head_NF, asked_NK, blocks, bounds)
-        wanted_NK = matters(log_probs_NK, is_exact_NK) & ~is_exact_NK
-        self._make_exact(wanted_NK, log_probs_NK, hidden_NH, head_NF, asked_NK, blocks)
+        for index in range(len(self._tail_spans())):
+            # What is exact by then may outdo what is still but a bound.
+            wanted_NK = matters(log_probs_NK, is_exact_NK) & ~is_exact_NK
+            is_exact_NK |= self._make_exact(
+                index, wanted_NK, log_probs_NK, hidden_NH, head_NF, asked_NK, blocks
+            )
         return log_probs_NK
 
     def _make_exact(
         self,
+        index: int,
         wanted_NK: Tensor,
         log_probs_NK: Tensor,
         hidden_NH: Tensor,
         head_NF: Tensor,
         asked_NK: Tensor,
         blocks: list[tuple[Tensor, Tensor]],
-    ) -> None:
-        """Write log p of the wanted words of tails, and of those that come with them."""
-        for index, (low, high) in enumerate(self._tail_spans()):
-            asked_here_NK = (asked_NK >= low) & (asked_NK < high)
-            rows = torch.nonzero((asked_here_NK & wanted_NK).any(dim=1)).flatten()
-            if not len(rows):
-                continue
-            logits_MW = self._tail_logits(index, hidden_NH[rows], blocks)
-            inside_MW = functional.log_softmax(logits_MW, dim=-1)
-            inside_MK = inside_MW.gather(1, (asked_NK[rows] - low).clamp(0, high - low - 1))
-            inside_MK = inside_MK + head_NF[rows, self.edges[0] + index, None]
-            log_probs_NK[rows] = torch.where(asked_here_NK[rows], inside_MK, log_probs_NK[rows])
+    ) -> Tensor:
+        """Write log p of the wanted words of a tail, and of those that come with them: which."""
+        low, high = self._tail_spans()[index]
+        written_NK = (asked_NK >= low) & (asked_NK < high)
+        rows_M = (written_NK & wanted_NK).any(dim=1).nonzero()[:, 0]
+        vectors_WD, bias_W = self._tail_weights(index, blocks)
+        for rows_R in torch.split(rows_M, ROWS_AT_ONCE):
+            inputs_RD = self._tail_inputs(index, hidden_NH[rows_R], blocks)
+            logits_WR = torch.addmm(bias_W[:, None], vectors_WD, inputs_RD.T)
+            r_C, column_C = written_NK[rows_R].nonzero(as_tuple=True)
+            inside_C = logits_WR[asked_NK[rows_R[r_C], column_C] - low, r_C]
+            inside_C = inside_C - logits_WR.logsumexp(dim=0)[r_C]
+            row_C = rows_R[r_C]
+            log_probs_NK[row_C, column_C] = head_NF[row_C, self.edges[0] + index] + inside_C
+        return written_NK & (written_NK & wanted_NK).any(dim=1, keepdim=True)
 
     def tail_bounds(self) -> list[TailBound | None]:
         """For each tail what bounds its probabilities from above; None where it is small."""

@@ -17,6 +17,7 @@ Shapes: as in `models.beginnings`.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 
@@ -30,6 +31,7 @@ from models.beginnings import (
     read_on,
 )
 from models.sentence_space import Space
+from models.side_by_side import side_by_side
 
 _CANDIDATES_AT_ONCE = 1 << 21  # a candidate costs about 100 bytes at the peak: 200 MB in all
 
@@ -87,13 +89,14 @@ def decode(
         raise ValueError(f"num_sentences is {num_sentences}; beam_width {beam_width} is the most.")
     if any(part.shape[-2] != 1 for part in initial_state):
         raise ValueError("initial_state must have one row (dimension -2).")
-    return (
-        picked
-        for batch in _batches(spaces, beam_width, rows_at_once)
-        for picked in _decode_batch(
+    batches = list(_batches(spaces, beam_width, rows_at_once))
+
+    def picked(batch: list[Space]) -> list[Picked]:
+        return _decode_batch(
             batch, step, initial_state, opening_token_id, beam_width, num_sentences, rows_at_once
         )
-    )
+
+    return chain.from_iterable(side_by_side(picked, batches))
 
 
 def _batches(spaces: Sequence[Space], beam_width: int, rows_at_once: int) -> Iterator[list[Space]]:

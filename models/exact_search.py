@@ -32,7 +32,7 @@ def exact_search(
     beam_width: int = 64,
     max_expansions: int | None = None,
     seconds: float | None = None,
-    rows_at_once: int = 512,
+    rows_at_once: int = 1024,
 ) -> Picked:
     """The best `num_sentences` sentences that a bag set allows; ties as in `decode`.
 

@@ -115,7 +115,7 @@ class KneserNey:
         return nats_J
 
     def log_probabilities_of(
-        self, contexts: Sequence[Sequence[int]] | Indices, asked_NK: npt.NDArray[np.integer]
+        self, contexts: Sequence[Sequence[int]], asked_NK: npt.NDArray[np.integer]
     ) -> Floats:
         """The log-probability in nats of each asked-for id to come after its row's context.
 
@@ -128,21 +128,38 @@ class KneserNey:
             ValueError: an id outside the vocabulary.
         """
         width = max(1, self.order - 1)
-        if isinstance(contexts, np.ndarray) and contexts.shape[1] == width:
-            latest_NC = contexts
-        else:
-            latest_NC = np.full((len(contexts), width), NOTHING, dtype=np.int64)
-            for row, context in zip(latest_NC, contexts, strict=True):
-                latest = context[-width:]
-                row[width - len(latest) :] = latest
-        stream_I = _checked(latest_NC.ravel(), NOTHING, self.num_types)
-        asked_NK = _checked(asked_NK, NOTHING, self.num_types)
-        place_I = _places(stream_I, [width] * len(contexts))
-        context_by_order = [
-            ids_I[width - 1 :: width, None] for ids_I in self._ids_by_length(stream_I, place_I)
-        ]
+        latest_NC = np.full((len(contexts), width), NOTHING, dtype=np.int64)
+        for row, context in zip(latest_NC, contexts, strict=True):
+            latest = context[-width:]
+            row[width - len(latest) :] = latest
+        ids_NL = self.nothing_read(len(contexts))
+        for tokens_N in _checked(latest_NC, NOTHING, self.num_types).T:
+            ids_NL = self.read(ids_NL, tokens_N)
+        return self.log_probabilities_after(ids_NL, _checked(asked_NK, NOTHING, self.num_types))
+
+    def nothing_read(self, num_rows: int) -> Indices:
+        """What `read` begins with, ids_NL: which n-gram of each length below the order stands
+        before the next token, -1 for none. The empty one is always there.
+        """
+        ids_NL = np.full((num_rows, self.order), -1, dtype=np.int64)
+        ids_NL[:, 0] = 0
+        return ids_NL
+
+    def read(self, ids_NL: Indices, tokens_N: Indices) -> Indices:
+        """What stands before the next token when each row has read one more, ids_NL."""
+        longer_NL = self.nothing_read(len(tokens_N))
+        for length in range(1, self.order):
+            # Nothing was counted across `_start_`, so that nothing before it is found.
+            keys_N = ids_NL[:, length - 1] * self.num_types + tokens_N
+            longer_NL[:, length] = self.levels[length - 1].find(keys_N)
+        return longer_NL
+
+    def log_probabilities_after(self, ids_NL: Indices, asked_NK: Indices) -> Floats:
+        """The log-probability in nats of each asked-for id to come next, as above."""
         with np.errstate(divide="ignore"):
-            log_probs_NK: Floats = np.log(self._probabilities(context_by_order, asked_NK))
+            log_probs_NK: Floats = np.log(
+                self._probabilities(np.split(ids_NL, self.order, axis=1), asked_NK)
+            )
         return log_probs_NK
 
     def _ids_by_length(self, stream_I: Indices, place_I: Indices) -> Iterator[Indices]:
@@ -163,11 +180,15 @@ class KneserNey:
         predicted_V = np.ones(self.num_types)
         predicted_V[[NOTHING, START]] = 0.0
         probabilities: Floats = (predicted_V / predicted_V.sum())[tokens]
+        found = tokens
         for level, context in zip(self.levels, context_by_order, strict=True):
-            # Where the context is -1 the key is negative, and so the n-gram is not found either.
-            found = level.find(context * self.num_types + tokens)
+            # No n-gram was seen whose end was not.
+            may_be = (context >= 0) & (found >= 0)
+            found = np.full(tokens.shape, -1)
+            found[may_be] = level.find((context * self.num_types + tokens)[may_be])
             probabilities *= np.where(context >= 0, level.backoff_C[context], 1.0)
-            probabilities += np.where(found >= 0, level.share_G[found], 0.0)
+            seen = found >= 0
+            probabilities[seen] += level.share_G[found[seen]]
         return probabilities
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:

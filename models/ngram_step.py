@@ -1,7 +1,7 @@
 """N-gram models as searches see them, alone or mixed with a language model.
 
-The state of an n-gram model is what stands before the next token: C token ids a row, the latest
-last, `_nothing_` on the left where less has been read.
+The state of an n-gram model is which of its n-grams of each length stand before the next token:
+ids_RL, as in `KneserNey.read`.
 """
 
 import math
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.batching import NOTHING
 from models.beginnings import State, Step
 from models.kneser_ney import KneserNey
 from models.tail_bounds import Matters
@@ -25,9 +24,10 @@ class NgramStep:
 
     def state_after(self, token_ids: Sequence[int]) -> State:
         """The state after these tokens, of one row."""
-        width = max(1, self._ngram.order - 1)
-        latest = [NOTHING] * width + list(token_ids)
-        return (torch.tensor([latest[len(latest) - width :]]),)
+        ids_1L = self._ngram.nothing_read(1)
+        for token_id in token_ids[-self._ngram.order :]:
+            ids_1L = self._ngram.read(ids_1L, np.array([token_id]))
+        return (torch.from_numpy(ids_1L),)
 
     def __call__(
         self,
@@ -38,10 +38,10 @@ class NgramStep:
         matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
         """See `models.beginnings.Step`; every log-probability is exact."""
-        (context_RC,) = state
-        context_NC = torch.cat([context_RC[row_N, 1:], token_ids_N[:, None]], dim=1)
-        log_probs_NK = self._ngram.log_probabilities_of(context_NC.numpy(), asked_NK.numpy())
-        return torch.from_numpy(log_probs_NK.astype(np.float32)), (context_NC,)
+        (ids_RL,) = state
+        ids_NL = self._ngram.read(ids_RL[row_N].numpy(), token_ids_N.numpy())
+        log_probs_NK = self._ngram.log_probabilities_after(ids_NL, asked_NK.numpy())
+        return torch.from_numpy(log_probs_NK.astype(np.float32)), (torch.from_numpy(ids_NL),)
 
 
 class MixedStep:
@@ -68,11 +68,14 @@ class MixedStep:
         asked_NK: Tensor,
         matters: Matters | None = None,
     ) -> tuple[Tensor, State]:
-        """See `models.beginnings.Step`; every log-probability is exact."""
+        """See `models.beginnings.Step`; bounds of a are bounds of the mixture."""
         state_a, state_b = state[: self._num_parts], state[self._num_parts :]
-        log_probs_a, state_a = self._step_a(token_ids_N, state_a, row_N, asked_NK)
         log_probs_b, state_b = self._step_b(token_ids_N, state_b, row_N, asked_NK)
-        mixed_NK = torch.logaddexp(
-            log_probs_a + math.log(self._weight), log_probs_b + math.log(1.0 - self._weight)
-        )
-        return mixed_NK, (*state_a, *state_b)
+        share_b_NK = log_probs_b + math.log(1.0 - self._weight)
+
+        def mixed(log_probs_a: Tensor) -> Tensor:
+            return torch.logaddexp(log_probs_a + math.log(self._weight), share_b_NK)
+
+        matters_a = matters and (lambda upper_NK, exact_NK: matters(mixed(upper_NK), exact_NK))
+        log_probs_a, state_a = self._step_a(token_ids_N, state_a, row_N, asked_NK, matters_a)
+        return mixed(log_probs_a), (*state_a, *state_b)

@@ -35,6 +35,7 @@ class TailBound:
     log_mass_G: Tensor
 
     @staticmethod
+    @torch.no_grad()  # else the groups would hold on to all that they were made from
     def of(vectors_WD: Tensor, bias_W: Tensor) -> "TailBound | None":
         """Groups of a tail's words, by k-means (Lloyd 1982) from words evenly spaced by frequency;
         the same words give the same groups. None where the tail is small.
