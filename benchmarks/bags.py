@@ -1,7 +1,7 @@
 """How many words of true sentences come back from bags that hide each of them, and how fast.
 
     python benchmarks/bags.py --sentences test_raw.txt --num-sentences 1000 --json
-    python benchmarks/bags.py --sentences test_raw.txt --num-bags 10 --discounts 0 --exact-seconds 60
+    python benchmarks/bags.py --sentences test_raw.txt --num-bags 10 --exact-seconds 60
 
 Each word of a sentence is hidden among others drawn by corpus frequency. Against chance, the most
 frequent word of each bag, a 3-gram beam, greedy search and beams; each with the discount 0 and with

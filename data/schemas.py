@@ -322,6 +322,18 @@ MIXTURES = Table(
     ),
 )
 
+CACHES = Table(
+    "caches",
+    "a continuous cache of the text before, tried on the validation books; none are by default",
+    "tune",
+    (
+        Column("flatness", pa.float64(), "how much likeness counts; none: no cache", nullable=True),
+        Column("lstm_weight", pa.float64(), "of the LSTM's probabilities; the cache has the rest"),
+        Column("chosen", pa.bool_(), "whether it is kept with the model: it costs least"),
+        Column("loss_nats_per_token", pa.float64(), "mean on validation text", "nats/token"),
+    ),
+)
+
 EMBEDDINGS = Table(
     "embeddings",
     "a token's vector",
@@ -386,6 +398,7 @@ BAG_REASONS = Table(
         Column("bag", pa.int32(), "the bag, from 1"),
         Column("choice", pa.string(), "its words; empty where the bag gives none"),
         Column("chosen", pa.bool_(), "whether the sentence takes it"),
+        Column("most_frequent", pa.bool_(), "whether it is the bag's most frequent choice"),
         Column("score", pa.float64(), "of the sentence with it in this place", "nats"),
         Column("probability", pa.float64(), "exp(score), of all choices of the bag in this place"),
         Column(
@@ -574,6 +587,7 @@ TABLES: dict[str, Table] = {
         OPENINGS,
         DISCOUNTS,
         MIXTURES,
+        CACHES,
         PERPLEXITIES,
         EVALUATIONS,
         BAG_SENTENCES,

@@ -11,7 +11,7 @@ from flows.environment import home, tracking_uri
 from tasks.generate import GenerateSettings
 from tasks.generate import generate as generate_sentences
 from tasks.seams.report import markdown_table, show_markdown
-from tasks.seams.tracking import open_tracker
+from tasks.seams.tracking import ended_with, open_tracker
 
 _generate = task(name="generate", persist_result=False)(generate_sentences)
 
@@ -22,27 +22,22 @@ def generate(settings: GenerateSettings = GenerateSettings()) -> dict[str, Any]:
     if settings.out is None:
         name = f"{Path(settings.bags).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         settings = settings.model_copy(update={"out": str(home() / "generated" / name)})
-    tracked = open_tracker(tracking_uri()).start_run("generate")
-    tracked.log_params(settings.model_dump(mode="json"))
-    try:
+    with ended_with(open_tracker(tracking_uri()).start_run("generate")) as tracked:
+        tracked.log_params(settings.model_dump(mode="json"))
         started = time.monotonic()
         result = _generate(tracking_uri(), settings)
         seconds = time.monotonic() - started
-    except BaseException as error:
-        tracked.end("FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    tracked.set_tags({"model": result["model"]})
-    tracked.log_metrics(
-        {
-            "num_bag_sets": result["num_bag_sets"],
-            "num_refused": len(result["refusals"]),
-            "sets_per_second": result["num_bag_sets"] / seconds,
-        }
-    )
-    for table in (BAG_SENTENCES, BAG_REFUSALS):
-        path = Path(result["files"][table.name])
-        tracked.log_file(f"{table.name}.parquet", path.read_bytes())
-    tracked.end()
+        tracked.set_tags({"model": result["model"]})
+        tracked.log_metrics(
+            {
+                "num_bag_sets": result["num_bag_sets"],
+                "num_refused": len(result["refusals"]),
+                "sets_per_second": result["num_bag_sets"] / seconds,
+            }
+        )
+        for table in (BAG_SENTENCES, BAG_REFUSALS):
+            path = Path(result["files"][table.name])
+            tracked.log_file(f"{table.name}.parquet", path.read_bytes())
     show_markdown("generated", _report(result), "Sentences from bags")
     return {**result, "mlflow_run_id": tracked.run_id}
 

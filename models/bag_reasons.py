@@ -93,16 +93,11 @@ def slots_of(
     return slots
 
 
-def most_frequent_choices(spec: BagSpec, log_frequency: Callable[[int], float]) -> Phrase:
-    """The sentence of the most frequent choice of each bag, in the order of the bags.
-
-    A phrase is as frequent as its rarest token; of equals the first one in the bag is taken.
+def most_frequent_choice(bag: Bag, log_frequency: Callable[[int], float]) -> Phrase:
+    """The most frequent choice of a bag: a phrase is as frequent as its rarest token; of equals
+    the first one is taken.
     """
-    return tuple(
-        token
-        for bag in spec.bags
-        for token in max(bag.choices, key=lambda phrase: min(map(log_frequency, phrase)))
-    )
+    return max(bag.choices, key=lambda phrase: min(map(log_frequency, phrase)))
 
 
 def scores_of(

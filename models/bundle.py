@@ -6,7 +6,7 @@ single key (safetensors does not promise the order of several). Nothing in it is
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from models.batching import SPECIAL_TOKENS
+from models.continuous_cache import CacheSettings
 from models.kneser_ney import KneserNey
 from models.language_model import Architecture, LanguageModel
 from models.vocabulary import Vocabulary
@@ -34,7 +35,7 @@ class Bundle:
     sentence splitter learned, in plain values; `frequency_discount` is the discount of common words
     that recovers most of sentences that are hidden in bags. Where there is an n-gram model of the
     same tokens, sentences are scored by both: lstm_weight of the LSTM's probability, the rest of
-    the n-gram model's.
+    the n-gram model's. With `cache`, what it remembers of the text before counts, too.
     """
 
     model: LanguageModel
@@ -44,6 +45,7 @@ class Bundle:
     frequency_discount: float = 1.0
     ngram: KneserNey | None = None
     lstm_weight: float = 1.0
+    cache: CacheSettings | None = None
 
     @property
     def opening_id(self) -> int:
@@ -92,6 +94,7 @@ class Bundle:
                 "language": self.language,
                 "frequency_discount": self.frequency_discount,
                 "lstm_weight": self.lstm_weight,
+                "cache": asdict(self.cache) if self.cache else None,
             },
             sort_keys=True,
             ensure_ascii=False,
@@ -137,4 +140,5 @@ def _read(content: bytes) -> Bundle:
         float(metadata["frequency_discount"]),
         ngram,
         float(metadata["lstm_weight"]),
+        CacheSettings(**metadata["cache"]) if metadata["cache"] else None,
     )

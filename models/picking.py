@@ -5,7 +5,8 @@ A sentence's score, in nats, is
     log p(tokens and _end_ | text before) - frequency_discount * sum over its words of log q(word)
 
 with q the words' frequency in the training text: (count + 1) / (total + types), and p that of the
-language model, mixed with that of the n-gram model where the bundle has one.
+language model, mixed with those of a cache of the text before and of an n-gram model where the
+bundle has them.
 """
 
 import math
@@ -22,6 +23,7 @@ from models.batching import END
 from models.beginnings import PickedSentence, State, Step
 from models.branching_step import BranchingStep
 from models.bundle import Bundle
+from models.continuous_cache import CachedStep
 from models.diverse_sentences import diverse_sentences
 from models.exact_search import exact_search
 from models.ngram_step import MixedStep, NgramStep
@@ -170,10 +172,15 @@ def _after(bundle: Bundle, before: Sequence[int], reader: BranchingStep) -> tupl
     """After the opening and a text: its last token, the state before that, and what reads on."""
     *to_read, last = [bundle.opening_id, *before]
     state: State = bundle.model.initial_state(1)
+    step: Step = reader
     if to_read:
-        _, state = bundle.model(torch.tensor([to_read], device=bundle.model.device), state)
+        to_read_1T = torch.tensor([to_read], device=bundle.model.device)
+        hidden_1TH, state = bundle.model(to_read_1T, state)
+        if bundle.cache:
+            words_T = torch.tensor([*to_read[1:], last])
+            step = CachedStep(reader, hidden_1TH[0].cpu(), words_T, bundle.cache)
     if bundle.ngram is None or bundle.lstm_weight == 1.0:
-        return last, state, reader
+        return last, state, step
     ngram = NgramStep(bundle.ngram)
-    both = MixedStep(reader, len(state), ngram, bundle.lstm_weight)
+    both = MixedStep(step, len(state), ngram, bundle.lstm_weight)
     return last, (*state, *ngram.state_after(to_read)), both

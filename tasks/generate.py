@@ -8,6 +8,7 @@ out   for people what a command prints; tables and pictures where its user says
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from pydantic import Field
 from data.bag_sets import RefusedSet
 from data.schemas import BAG_REASONS, BAG_REFUSALS, BAG_SENTENCES, Table
 from data.store import TableWriter
-from models.bag_reasons import Slot, most_frequent_choices
+from models.bag_reasons import Slot, most_frequent_choice
 from models.beginnings import PickedSentence
 from models.bundle import Bundle
 from tasks.seams.bag_answers import Answer, PickSettings, answers, refusal_row, sentence_rows
@@ -102,12 +103,16 @@ def reason_rows(answer: Answer, slots: Sequence[Slot]) -> list[dict[str, Any]]:
             "bag": slot.bag + 1,
             "choice": " ".join(answer.words[token_id] for token_id in alternative.phrase),
             "chosen": alternative.phrase == slot.phrase,
+            "most_frequent": alternative.phrase == frequent,
             "score": alternative.score,
             "probability": alternative.probability,
             "margin": best.score - other.score if other else None,
             "without": answer.as_text(other) if other else None,
         }
         for number, slot in enumerate(slots, 1)
+        for frequent in [
+            most_frequent_choice(answer.spec.bags[slot.bag], answer.picker.log_frequency)
+        ]
         for alternative in slot.alternatives
         for other in [slot.best_without if alternative.phrase == slot.phrase else None]
     ]
@@ -170,7 +175,7 @@ class _Files:
 
 def _picture(answer: Answer, slots: Sequence[Slot]) -> ReasonsPicture:
     best = answer.picked.sentences[0]
-    frequent = most_frequent_choices(answer.spec, answer.picker.log_frequency)
+    frequent = [most_frequent_choice(bag, answer.picker.log_frequency) for bag in answer.spec.bags]
     return ReasonsPicture(
         sentence=answer.as_text(best),
         slots=[
@@ -186,5 +191,7 @@ def _picture(answer: Answer, slots: Sequence[Slot]) -> ReasonsPicture:
             )
             for slot in slots
         ],
-        most_frequent=answer.as_text(PickedSentence(frequent, 0.0, 0.0)),
+        most_frequent=answer.as_text(
+            PickedSentence(tuple(chain.from_iterable(frequent)), 0.0, 0.0)
+        ),
     )

@@ -1,8 +1,9 @@
-"""Tune: trained weights, token_ids -> language model, openings, discounts, mixtures.
+"""Tune: trained weights, token_ids -> language model, openings, discounts, mixtures, caches.
 
 in    the trained language model, sentences of the validation books, the training text
 does  hides the sentences in bags and picks them back: with each token that may open a sentence,
-      each discount of common words, each share of an n-gram model of the training text
+      each discount of common words, each share of an n-gram model of the training text; on demand
+      reads the validation books with caches
 out   the finished language model, which opens, discounts and mixes as recovered most words
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from data.schemas import (
+    CACHES,
     DISCOUNTS,
     LANGUAGE_MODEL_FILE,
     MIXTURES,
@@ -21,11 +23,15 @@ from data.schemas import (
     TOKEN_IDS,
     TRAINED_WEIGHTS_FILE,
 )
+from models.adaptive_evaluation import cache_log_probabilities
 from models.bag_recovery import Recovery, draw_bag_sets, eligible_sentences, recovery
-from models.batching import book_runs
+from models.batching import TokenIds, book_runs
 from models.branching_step import BranchingStep
 from models.bundle import Bundle
+from models.continuous_cache import CacheSettings
 from models.kneser_ney import KneserNey
+from models.language_model import LanguageModel
+from models.mixture import best_weight, mix_nats
 from models.picking import Picker
 from models.sentence_space import BagSpec
 from tasks.seams.report import Advance, progress, say
@@ -51,12 +57,17 @@ class TuneSettings(Settings):
     """Length of the n-gram model's longest n-grams, in tokens; 0 mixes none."""
     lstm_weights: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.8, 0.65)
     """Weights of the language model in the mixture to try, beside 1."""
+    cache_flatness: tuple[Annotated[float, Field(gt=0.0)], ...] = ()
+    """Values of a continuous cache over the text before a sentence to try, such as 0.1, 0.2, 0.3:
+    it takes some minutes, and counts where sentences go on from a text (`before`)."""
+    cache_size: int = Field(2000, ge=1)
+    """Tokens that the cache remembers."""
 
 
 @step(
     reads=(TOKEN_IDS,),
     reads_files=(TRAINED_WEIGHTS_FILE,),
-    writes=(OPENINGS, DISCOUNTS, MIXTURES),
+    writes=(OPENINGS, DISCOUNTS, MIXTURES, CACHES),
     libraries=("torch", "numpy"),
     seeded=True,
 )
@@ -100,6 +111,17 @@ def tune(run: StepRun, settings: TuneSettings) -> None:
     run.write(OPENINGS, _columns("opening", by_opening, opening))
     run.write(DISCOUNTS, _columns("frequency_discount", by_discount, best))
     run.write(MIXTURES, _columns("lstm_weight", by_weight, lstm_weight))
+    caches = _caches(bundle.model, [*validation.values()], settings)
+    cache = min(caches, key=caches.__getitem__, default=None)
+    run.write(
+        CACHES,
+        {
+            "flatness": [one.flatness if one else None for one in caches],
+            "lstm_weight": [one.model_weight if one else 1.0 for one in caches],
+            "chosen": [one == cache for one in caches],
+            "loss_nats_per_token": [*caches.values()],
+        },
+    )
     say(
         f"sentences open with {opening}, discount common words by {best:g}, and are scored by "
         f"{lstm_weight:g} of the language model, the rest of an n-gram model"
@@ -110,6 +132,7 @@ def tune(run: StepRun, settings: TuneSettings) -> None:
         frequency_discount=best,
         ngram=ngram if lstm_weight < 1.0 else None,
         lstm_weight=lstm_weight,
+        cache=cache,
     )
     run.write_file(LANGUAGE_MODEL_FILE, chosen.to_bytes(), chosen.digest())
 
@@ -129,6 +152,25 @@ def _recovered(
         picked.append(found.sentences[0].token_ids)
         advance(1, note)
     return recovery(true, picked)
+
+
+def _caches(
+    model: LanguageModel, validation: Sequence[TokenIds], settings: TuneSettings
+) -> dict[CacheSettings | None, float]:
+    """Each cache with the weight that suits its flatness best, and none: nats per token."""
+    flatness, size = settings.cache_flatness, settings.cache_size
+    if not flatness or not validation:
+        return {}
+    pairs = [cache_log_probabilities(model, lane, flatness, size) for lane in validation]
+    alone_N = np.concatenate([nats_T for nats_T, _ in pairs])
+    caches: dict[CacheSettings | None, float] = {None: float(alone_N.mean())}
+    for index, value in enumerate(flatness):
+        cached_N = -np.concatenate([log_probs_FT[index] for _, log_probs_FT in pairs])
+        weight = best_weight(alone_N, cached_N)
+        if 0.0 < weight < 1.0:
+            one = CacheSettings(weight, value, size)
+            caches[one] = float(mix_nats(alone_N, cached_N, weight).mean())
+    return caches
 
 
 def _columns(

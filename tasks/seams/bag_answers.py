@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from typing import Any, Literal
 
@@ -101,6 +102,15 @@ class Answer:
         return as_sentence(tokens, vocabulary.unit, vocabulary.written_of)
 
 
+@dataclass(frozen=True)
+class _Encoded:
+    """A bag set as the model reads it, and the token ids of the text before it."""
+
+    bag_set: BagSet
+    spec: BagSpec
+    before: tuple[int, ...]
+
+
 def refusal_row(refused: RefusedSet) -> dict[str, Any]:
     """The row of `bag_refusals` for a set."""
     return {
@@ -150,11 +160,12 @@ def answers(
         unknown=settings.unknown,
         spell=speller(spelling, settings.spelling_model or model_name) if spelling else None,
     )
-    encoded: list[RefusedSet | tuple[BagSet, BagSpec]] = []
+    read = cache(lambda text: tuple(read_text(bundle, text, "before")) if text.strip() else ())
+    encoded: list[RefusedSet | _Encoded] = []
     for one in bag_sets:
         if isinstance(one, BagSet):
             try:
-                encoded.append(_encoded(one, encoder, settings))
+                encoded.append(_encoded(one, encoder, settings, read))
             except UserMistake as mistake:
                 encoded.append(RefusedSet(one.bag_set_id, mistake))
         else:
@@ -167,8 +178,11 @@ def answers(
 
 
 def _encoded(
-    bag_set: BagSet, encoder: BagEncoder, settings: PickSettings
-) -> tuple[BagSet, BagSpec]:
+    bag_set: BagSet,
+    encoder: BagEncoder,
+    settings: PickSettings,
+    read: Callable[[str], tuple[int, ...]],
+) -> _Encoded:
     """The set with what settings say of every set, for people and for the model."""
     bag_set = replace(
         bag_set,
@@ -179,12 +193,12 @@ def _encoded(
         ),
         before=bag_set.before or settings.before,
     )
-    return bag_set, encoder.spec(bag_set)
+    return _Encoded(bag_set, encoder.spec(bag_set), read(bag_set.before))
 
 
 def _answered(
     bundle: Bundle,
-    encoded: Sequence[RefusedSet | tuple[BagSet, BagSpec]],
+    encoded: Sequence[RefusedSet | _Encoded],
     settings: PickSettings,
     unseen: UnseenWords | None,
     reader: BranchingStep | None,
@@ -192,26 +206,22 @@ def _answered(
     """Sets that follow each other and go on from one text are searched together."""
     words = (*bundle.vocabulary.tokens, *(unseen.words if unseen else ()))
     reader = reader or BranchingStep(bundle.model)
-    for before, group in groupby(encoded, key=_text_before):
+    for before, group in groupby(encoded, key=lambda one: getattr(one, "before", None)):
         sets = list(group)
         if before is None:
             yield from (one for one in sets if isinstance(one, RefusedSet))
             continue
-        together = [one for one in sets if not isinstance(one, RefusedSet)]
+        together = [one for one in sets if isinstance(one, _Encoded)]
         picker = Picker(
             bundle,
             frequency_discount=settings.frequency_discount,
-            before=read_text(bundle, before, "before") if before.strip() else (),
+            before=before,
             unseen=unseen,
             reader=reader,
         )
-        found = _searched(picker, [spec for _, spec in together], settings)
-        for (bag_set, spec), drawn in zip(together, found, strict=True):
-            yield Answer(bag_set, spec, picker, words, *drawn)
-
-
-def _text_before(one: RefusedSet | tuple[BagSet, BagSpec]) -> str | None:
-    return None if isinstance(one, RefusedSet) else one[0].before
+        found = _searched(picker, [one.spec for one in together], settings)
+        for one, drawn in zip(together, found, strict=True):
+            yield Answer(one.bag_set, one.spec, picker, words, *drawn)
 
 
 def _searched(

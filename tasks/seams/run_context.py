@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from data.store import Store
 from tasks.seams.report import say
-from tasks.seams.tracking import TrackedRun, Tracker, open_tracker
+from tasks.seams.tracking import TrackedRun, Tracker, ended_with, open_tracker
 
 PROJECT_ROOT = Path(__file__).parents[2]
 LOCK_FILE = "requirements.lock"
@@ -58,7 +58,7 @@ def open_run(
     provenance = _provenance()
     tracked.log_params(settings)
     tracked.set_tags(provenance)
-    try:
+    with ended_with(tracked):
         yield RunContext(
             store=store,
             seed=seed,
@@ -67,10 +67,6 @@ def open_run(
             mlflow_run_id=tracked.run_id,
             provenance=provenance,
         )
-    except BaseException as error:
-        tracked.end("FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    tracked.end()
     unfinished.forget()
 
 

@@ -9,8 +9,8 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,6 +92,17 @@ class Tracker(Protocol):
 def open_tracker(tracking_uri: str | None) -> Tracker:
     """The tracker of an MLflow store, or the twin that does nothing."""
     return _MlflowTracker(tracking_uri) if tracking_uri else _NoTracker()
+
+
+@contextmanager
+def ended_with(run: TrackedRun) -> Iterator[TrackedRun]:
+    """The run, which ends as the block does: FINISHED, FAILED or KILLED."""
+    try:
+        yield run
+    except BaseException as error:
+        run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    run.end()
 
 
 def training_metrics(row: Mapping[str, Any]) -> dict[str, float]:

@@ -39,7 +39,7 @@ def tiny_settings(shelf: Path, store: Path) -> dict[str, Any]:
             "dropout": {"inputs": 0.1, "output": 0.1},
             "log_every_steps": 10,
         },
-        "tune": {"num_sentences": 10, "beam_width": 8},
+        "tune": {"num_sentences": 10, "beam_width": 8, "cache_flatness": (0.3, 1.0)},
         "recover": {"num_sentences": 30, "beam_width": 8, "num_examples": 5},
         "weigh": {"minimum_texts": 2},
         "cluster": {"num_clusters": 3, "num_steps": 20, "layer_widths": [16], "code_width": 4},

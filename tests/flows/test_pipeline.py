@@ -73,6 +73,19 @@ def test_learned_the_grammar(miniature_run: Any) -> None:
     assert 2.3 < perplexity < 5.0
 
 
+def test_the_cache_that_costs_least_is_kept_with_the_model(miniature_run: Any) -> None:
+    reference = miniature_run.summary["tables"]["caches"]
+    store = Store(str(miniature_run.store))
+    rows = store.read_table(reference["path"].removeprefix(store.path(""))).to_pylist()
+    assert {row["flatness"] for row in rows} <= {None, 0.3, 1.0} and len(rows) >= 2
+    [chosen] = [row for row in rows if row["chosen"]]
+    assert chosen["loss_nats_per_token"] == min(row["loss_nats_per_token"] for row in rows)
+    _, content = read_bundle(miniature_run.tracking_uri, miniature_run.summary["model"]["uri"])
+    kept = Bundle.from_bytes(content).cache
+    assert (kept.flatness if kept else None) == chosen["flatness"]
+    assert (kept.model_weight if kept else 1.0) == chosen["lstm_weight"]
+
+
 def test_metrics_without_labels_are_null(miniature_run: Any) -> None:
     metrics = miniature_run.summary["metrics"]
     assert [metrics[f"cluster_{name}"] for name in ("accuracy", "nmi", "ari")] == [None] * 3
