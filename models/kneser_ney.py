@@ -68,7 +68,9 @@ class KneserNey:
     levels: tuple[Level, ...]
 
     @staticmethod
-    def fit(runs: Sequence[TokenIds], num_types: int, order: int = 5) -> "KneserNey":
+    def fit(
+        runs: Sequence[TokenIds], num_types: int, order: int = 5, *, raw_counts: bool = False
+    ) -> "KneserNey":
         """Count the n-grams of runs, one a book.
 
         Below the highest order an n-gram counts once for each different token that stands before
@@ -79,6 +81,9 @@ class KneserNey:
             runs: token ids; each `_start_` opens a book, and so does a run without one.
             num_types: V, the vocabulary's size with its special tokens.
             order: the length in tokens of the longest n-grams, 1 to 6.
+            raw_counts: count below the highest order, too, how often an n-gram stands in the text:
+                absolute discounting (Ney, Essen & Kneser 1994). It costs perplexity, but says how
+                frequent a word is rather than in how many places it is new.
 
         Raises:
             ValueError: an order out of range, an id outside the vocabulary, `_nothing_` in a
@@ -90,7 +95,7 @@ class KneserNey:
         place_I = _places(stream_I, [len(run) for run in runs])
         if not place_I.any():
             raise ValueError(f"{len(runs)} runs hold no token to count: nothing follows _start_")
-        counted = _count(stream_I, place_I, num_types, order)
+        counted = _count(stream_I, place_I, num_types, order, raw_counts)
         return KneserNey(num_types, tuple(_levels(counted, num_types)))
 
     @property
@@ -265,7 +270,7 @@ def _places(stream_I: Indices, lengths: Sequence[int]) -> Indices:
 
 
 def _count(
-    stream_I: Indices, place_I: Indices, num_types: int, order: int
+    stream_I: Indices, place_I: Indices, num_types: int, order: int, raw_counts: bool
 ) -> Iterator[tuple[Indices, Counts]]:
     """Keys and counts of the n-grams of each order from 1."""
     ids_I = stream_I  # which n-gram of the order at hand ends at each position
@@ -283,7 +288,7 @@ def _count(
         preceded = ids_I[at_J[first_G]]
         opening = ids_I[(place_I == length - 2) & (place_I > 0)]
         counts_G = np.bincount(np.concatenate([preceded, opening]), minlength=len(keys_G))
-        yield keys_G, counts_G.astype(np.int32)
+        yield keys_G, (raw_G if raw_counts else counts_G).astype(np.int32)
         ids_I = np.full_like(stream_I, -1)
         ids_I[at_J] = longer_ids_J
         keys_G, raw_G = longer_keys_G, longer_raw_G

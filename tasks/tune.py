@@ -87,7 +87,10 @@ def tune(run: StepRun, settings: TuneSettings) -> None:
     ngram = None
     if weights:
         training = list(runs["train"].values())
-        ngram = KneserNey.fit(training, len(bundle.vocabulary), settings.ngram_order)
+        # Raw counts recover more words, though Kneser-Ney's cost less perplexity.
+        ngram = KneserNey.fit(
+            training, len(bundle.vocabulary), settings.ngram_order, raw_counts=True
+        )
     num_searches = len(OPENING_TOKENS) + len(weights)
     num_searches += len({*settings.frequency_discounts, USUAL_DISCOUNT}) - 1
     with progress("tune picking", len(true) * num_searches, "sets") as advance:

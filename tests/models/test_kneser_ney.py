@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -244,6 +245,25 @@ def test_only_the_latest_tokens_matter_and_padding_does_not() -> None:
     padded = np.array([[NOTHING] * 3, [NOTHING, NOTHING, opening], [NOTHING, START, opening]])
     np.testing.assert_array_equal(model.log_probabilities_of(padded, asked_NV), ragged)
     assert not np.array_equal(ragged[1], ragged[2])
+
+
+def test_raw_counts_are_those_of_the_text_at_every_order() -> None:
+    [book] = made_up_books(300)
+    model = KneserNey.fit([book], NUM_TYPES, 3, raw_counts=True)
+    arrays = model.arrays()
+    tokens = book.tolist()
+    pairs = Counter(pairwise(tokens))
+    assert dict(zip(arrays["keys_2"].tolist(), arrays["counts_2"].tolist(), strict=True)) == {
+        first * NUM_TYPES + second: count for (first, second), count in pairs.items()
+    }
+    words = Counter(tokens[1:])  # nothing stands before the first
+    assert arrays["counts_1"].tolist() == [words[token] for token in range(NUM_TYPES)]
+    asked_NV = np.tile(np.arange(NUM_TYPES), (2, 1))
+    np.testing.assert_allclose(
+        np.exp(model.log_probabilities_of([[A, B], [END]], asked_NV)).sum(axis=1), 1.0
+    )
+    again = KneserNey.from_arrays(arrays)
+    np.testing.assert_array_equal(again.nats(book), model.nats(book))
 
 
 def test_orders_that_no_book_is_long_enough_for_are_left_out() -> None:
