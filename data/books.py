@@ -28,6 +28,7 @@ class Book:
     source: str
     licence: str | None
     encoding: str
+    encoding_reason: str
     sha256: str  # hexadecimal, of the source's raw bytes
     text: str
     sections: tuple[Section, ...]

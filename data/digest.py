@@ -7,7 +7,7 @@ no difference; volatile columns are left out.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,6 @@ class TableDigest:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._columns = [c for c in table.columns if not c.volatile]
-        self._header = repr([(c.name, str(c.type), c.nullable) for c in self._columns]).encode()
         self._groups: dict[str, list[_ValuesDigest]] = {}
 
     def update(self, rows: pa.Table) -> None:
@@ -41,10 +40,14 @@ class TableDigest:
 
     def hexdigest(self) -> str:
         """The digest of all rows so far, 64 hexadecimal digits."""
-        total = hashlib.sha256(self._header)
-        for key in sorted(self._groups):
-            total.update(_sha256([key.encode(), *(d.digest() for d in self._groups[key])]))
-        return total.hexdigest()
+        return merged_digest(self._table, self.by_group())
+
+    def by_group(self) -> dict[str, str]:
+        """The digest of each book's rows; under "" that of all, where the table is not by book."""
+        return {
+            key: _sha256([key.encode(), *(d.digest() for d in digests)]).hex()
+            for key, digests in self._groups.items()
+        }
 
     def _runs(self, batch: pa.RecordBatch) -> Iterable[tuple[str, int, int]]:
         """Stretches of rows of one book: (key, start, stop)."""
@@ -55,6 +58,15 @@ class TableDigest:
         keys = batch.column("book_id").to_pylist()
         cuts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
         return zip((keys[i] for i in cuts), cuts, [*cuts[1:], len(keys)], strict=True)
+
+
+def merged_digest(table: Table, by_group: Mapping[str, str]) -> str:
+    """The digest of a table from those of its books, whatever parts they came in."""
+    columns = [(c.name, str(c.type), c.nullable) for c in table.columns if not c.volatile]
+    total = hashlib.sha256(repr(columns).encode())
+    for key in sorted(by_group):
+        total.update(bytes.fromhex(by_group[key]))
+    return total.hexdigest()
 
 
 class _ValuesDigest:

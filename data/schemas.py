@@ -63,6 +63,7 @@ BOOKS = Table(
         Column("source", pa.string(), "where the book came from, as the user named it"),
         Column("licence", pa.string(), "terms of use, where known", nullable=True),
         Column("encoding", pa.string(), "character encoding that the bytes were read in"),
+        Column("encoding_reason", pa.string(), "why they were read in it"),
         Column("sha256", pa.string(), "SHA-256 of the source's bytes"),
         Column("split", pa.string(), f"{SPLITS}, or by_section where too few books make a shelf"),
         Column("num_characters", pa.int64(), "length of the text", "characters"),
@@ -85,6 +86,24 @@ SECTIONS = Table(
         Column("sha256", pa.string(), "SHA-256 of the section's text"),
     ),
     by_book=True,
+)
+
+BOOK_DRAFTS = Table(
+    "book_drafts",
+    "a book of a part of the shelf, read by itself; gone when all are",
+    "read",
+    (
+        *(column for column in BOOKS.columns if column.name != "split"),
+        Column("words_sha256", pa.string(), "SHA-256 of its words, however they are written"),
+        Column("num_sections", pa.int64(), "its sections", "sections"),
+    ),
+)
+
+SECTION_DRAFTS = Table(
+    "section_drafts",
+    "a section of such a book",
+    "read",
+    tuple(column for column in SECTIONS.columns if column.name != "split"),
 )
 
 WARM_START_SECTIONS = Table(
@@ -167,6 +186,27 @@ VOCABULARY = Table(
         Column("num_books", pa.int32(), "training books that hold it", "books"),
         Column("lower_case", pa.bool_(), "whether text is folded before it is looked up"),
         Column("unit", pa.string(), UNITS),
+    ),
+)
+
+TOKEN_COUNTS = Table(
+    "token_counts",
+    "a token type of a part of the training text; gone when the vocabulary is whole",
+    "count",
+    (
+        Column("token", pa.string(), "the folded token; none: the sentences' ends", nullable=True),
+        Column("count", pa.int64(), "how often it stands there", "tokens"),
+        Column("num_books", pa.int64(), "books that hold it", "books"),
+    ),
+)
+
+SPELLING_COUNTS = Table(
+    "spelling_counts",
+    "a spelling in a part of the training text; gone when the vocabulary is whole",
+    "count",
+    (
+        Column("token", pa.string(), "a token as it is written"),
+        Column("count", pa.int64(), "how often it stands inside a sentence", "tokens"),
     ),
 )
 

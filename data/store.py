@@ -1,9 +1,12 @@
 """The store: a folder or an object store that holds tables as Parquet, and small files beside them.
 
+A table is a file, or a folder of files, its parts: `books.parquet`, `books/00000.parquet`.
+
 Whatever is published appears whole or not at all: it is written to a temporary name, flushed to
 the disk, then renamed. (For an object store it is written to a local file, then sent whole.)
 """
 
+import hashlib
 import json
 import os
 import tempfile
@@ -16,10 +19,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.digest import TableDigest
+from data.digest import TableDigest, merged_digest
 from data.errors import UserMistake
-from data.schemas import Table
+from data.schemas import COMMAND_TABLES, TABLES, WARM_START_TABLES, Table
 
+PARQUET = ".parquet"
 ROW_GROUP_BYTES = 16 * 2**20
 LINEAGE_KEY = b"bookloom.lineage"
 
@@ -100,27 +104,60 @@ class Store:
             writer = TableWriter(table, parquet)
             yield writer
             writer.flush()
-            content = {**lineage, "table": table.name, "digest": writer.digest}
+            content = {
+                **lineage,
+                "table": table.name,
+                "digest": writer.digest,
+                "num_rows": writer.num_rows,
+                **({"books": writer.by_group} if table.by_book else {}),
+            }
             parquet.add_key_value_metadata({LINEAGE_KEY.decode(): json.dumps(content)})
+
+    def parts(self, name: str) -> list[str]:
+        """The files that a table is made of, in order: itself, or those in its folder."""
+        if name.endswith(PARQUET):
+            return [name]
+        return [part for part in self.names(name) if part.endswith(PARQUET)]
 
     def read_table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A whole table, or some of its columns.
 
         Raises:
-            UserMistake: the file is damaged.
+            UserMistake: a file is damaged.
             FileNotFoundError: there is no such table.
         """
-        with self._open_parquet(name) as parquet:
-            return parquet.read(columns)
+        tables = []
+        for part in self.parts(name) or [name]:
+            with self._open_parquet(part) as parquet:
+                tables.append(parquet.read(columns))
+        return pa.concat_tables(tables)
 
     def row_groups(self, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """A table, one row group at a time. Raises as `read_table` does."""
-        with self._open_parquet(name) as parquet:
-            for index in range(parquet.num_row_groups):
-                yield parquet.read_row_group(index, columns)
+        for part in self.parts(name) or [name]:
+            with self._open_parquet(part) as parquet:
+                for index in range(parquet.num_row_groups):
+                    yield parquet.read_row_group(index, columns)
 
     def lineage(self, name: str) -> dict[str, Any]:
-        """What a table's file says of where it came from. Raises as `read_table` does."""
+        """What a table's files say of where it came from; of one in parts, its digest and length
+        as a whole, and as `layout` a digest of which books stand in which part.
+
+        Raises:
+            UserMistake: a file is damaged.
+            FileNotFoundError: there is no such table.
+        """
+        first, *others = [self._lineage_of_file(part) for part in self.parts(name) or [name]]
+        if name.endswith(PARQUET):
+            return first
+        books = {book: digest for one in (first, *others) for book, digest in one["books"].items()}
+        table = {**TABLES, **WARM_START_TABLES, **COMMAND_TABLES}[first["table"]]
+        num_rows = sum(one["num_rows"] for one in (first, *others))
+        layout = hashlib.sha256(repr([sorted(one["books"]) for one in (first, *others)]).encode())
+        whole = {"digest": merged_digest(table, books), "num_rows": num_rows, "books": books}
+        return {**first, **whole, "layout": layout.hexdigest()}
+
+    def _lineage_of_file(self, name: str) -> dict[str, Any]:
         with self._open_parquet(name) as parquet:
             metadata = parquet.schema_arrow.metadata or {}
             metadata = {**metadata, **(parquet.metadata.metadata or {})}
@@ -180,6 +217,11 @@ class TableWriter:
     def digest(self) -> str:
         """The digest of the rows written so far."""
         return self._digest.hexdigest()
+
+    @property
+    def by_group(self) -> dict[str, str]:
+        """The digests of the books written so far."""
+        return self._digest.by_group()
 
     def write(self, columns: Mapping[str, Any]) -> None:
         """Add rows, given as equally long columns (lists, or NumPy or Arrow arrays).

@@ -24,6 +24,7 @@ from tasks.recover import RecoverSettings, recover
 from tasks.seams.bag_answers import PickSettings
 from tasks.seams.run_context import open_run
 from tasks.seams.settings import Settings
+from tasks.seams.shards import Workers
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import train
@@ -44,6 +45,8 @@ class PipelineSettings(Settings):
     """Of everything that draws random numbers."""
     num_threads: int = 2
     """Threads that products use; with the seed, part of the promise of equal digests."""
+    workers: Workers = Workers(num_workers=2)
+    """Who works on shards of a large shelf: processes, or a Dask or Ray cluster."""
     warm_start: WarmStartSettings = WarmStartSettings()
     read: ReadSettings = ReadSettings()
     tokenise: TokeniseSettings = TokeniseSettings()
@@ -68,6 +71,7 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
         tracking_uri=tracking_uri(),
         seed=settings.seed,
         num_threads=settings.num_threads,
+        workers=settings.workers,
         settings=settings.model_dump(mode="json"),
     ) as run:
         before = [warm_start(run, settings.warm_start)] if settings.warm_start.model else []

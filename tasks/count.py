@@ -7,20 +7,31 @@ out   the vocabulary: four special tokens, then words or characters by falling f
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.errors import UserMistake
-from data.schemas import SECTIONS, SENTENCES, VOCABULARY, WARM_START_MODEL_FILE
-from models.batching import SPECIAL_TOKENS
+from data.schemas import (
+    SECTIONS,
+    SENTENCES,
+    SPELLING_COUNTS,
+    TOKEN_COUNTS,
+    VOCABULARY,
+    WARM_START_MODEL_FILE,
+    Table,
+)
+from models.batching import SPECIAL_TOKENS, UNKNOWN
 from models.bundle import Bundle
 from models.vocabulary import Unit, Vocabulary, build_vocabulary
 from tasks.seams.settings import Settings
+from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 
 LEAST_LOWER_CASE_SHARE = 0.2
+PARTS_AT_ONCE = 8  # of counts that are merged
 
 
 class CountSettings(Settings):
@@ -36,34 +47,36 @@ class CountSettings(Settings):
     """Keep only so many types, the most frequent."""
 
 
-@step(reads=(SECTIONS, SENTENCES), reads_files=(WARM_START_MODEL_FILE,), writes=(VOCABULARY,))
+@step(
+    reads=(SECTIONS, SENTENCES),
+    reads_files=(WARM_START_MODEL_FILE,),
+    writes=(VOCABULARY,),
+    in_parts=True,
+)
 def count(run: StepRun, settings: CountSettings) -> None:
     """Count the training text's tokens and write the vocabulary."""
-    sections = run.read(SECTIONS, ["book_id", "section_index", "split"])
-    training = sections.filter(pc.equal(sections["split"], "train")).drop_columns("split")
-    counts: Counter[str] = Counter()
-    books_with: Counter[str] = Counter()
-    spellings: Counter[str] = Counter()
-    num_sentences = 0
-    last_book, seen_in_book = None, set[str]()
-    unit: Unit = "word"
-    for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "unit", "tokens"]):
-        unit = rows["unit"][0].as_py() if rows.num_rows else unit
-        for book_id, tokens in training_tokens(rows, training):
-            if book_id != last_book:
-                books_with.update(seen_in_book)
-                last_book, seen_in_book = book_id, set()
-            folded = [token.lower() for token in tokens] if settings.lower_case else tokens
-            counts.update(folded)
-            spellings.update(tokens[1:])  # every sentence opens with a capital
-            seen_in_book.update(folded)
-            num_sentences += 1
-    books_with.update(seen_in_book)
-    num_runs = len(pc.unique(training["book_id"]))
+    sentences, sections = run.parts(SENTENCES), run.parts(SECTIONS)
+    pairs = zip(sentences, sections, strict=True)
+    run.over_shards(
+        count_shard,
+        [{SENTENCES.name: one, SECTIONS.name: other} for one, other in pairs],
+        writes=(TOKEN_COUNTS, SPELLING_COUNTS),
+        sizes=[run.store.lineage(name)["num_rows"] for name in sentences],
+        unit="sentences",
+        lower_case=settings.lower_case,
+    )
+    unit = _unit(run)
     inherited = _inherited(run, settings, unit)
+    types = _merged(run, TOKEN_COUNTS)
+    ends = types.filter(pc.is_null(types["token"]))
+    [num_sentences], [num_runs] = (ends[name].to_pylist() for name in ("count", "num_books"))
+    kept = _frequent(types, settings.minimum_count, inherited)
+    written = {**(inherited.written_of if inherited else {})}
+    if settings.lower_case and unit == "word":
+        written |= written_forms(_spellings_of(_merged(run, SPELLING_COUNTS), kept.keys()))
     try:
         vocabulary = build_vocabulary(
-            counts,
+            {token: count for token, (count, _) in kept.items()},
             num_sentences=num_sentences,
             num_runs=num_runs,
             minimum_count=settings.minimum_count,
@@ -71,27 +84,118 @@ def count(run: StepRun, settings: CountSettings) -> None:
             lower_case=settings.lower_case,
             unit=unit,
             inherited=inherited.tokens[len(SPECIAL_TOKENS) :] if inherited else (),
-            written_of={
-                **(inherited.written_of if inherited else {}),
-                **(written_forms(spellings) if settings.lower_case and unit == "word" else {}),
-            },
+            written_of=written,
         )
     except ValueError as error:
         raise UserMistake(
             f"The books make no vocabulary: {error}.", "Add text, or lower minimum_count."
         ) from error
+    books_with = {token: num_books for token, (_, num_books) in kept.items()}
     run.write(VOCABULARY, _columns(vocabulary, books_with, num_runs))
+    run.drop_parts(TOKEN_COUNTS, SPELLING_COUNTS)
 
 
-def training_tokens(rows: pa.Table, training: pa.Table) -> list[tuple[str, list[str]]]:
-    """(book_id, tokens) of those sentences that stand in training sections, in order."""
-    keys = set(zip(*(training[name].to_pylist() for name in training.column_names), strict=True))
-    columns = (rows[name].to_pylist() for name in ("book_id", "section_index", "tokens"))
-    return [
-        (book, tokens)
-        for book, index, tokens in zip(*columns, strict=True)
-        if (book, index) in keys
-    ]
+@shard_task
+def count_shard(shard: Shard, lower_case: bool) -> None:
+    """Count the tokens of a shard's training sections, and how they are written."""
+    training = training_sections(shard.read(SECTIONS, ["book_id", "section_index", "split"]))
+    counts: Counter[str] = Counter()
+    spellings: Counter[str] = Counter()
+    types_of: dict[str, set[str]] = {}
+    num_sentences = 0
+    for rows in shard.row_groups(SENTENCES, ["book_id", "section_index", "tokens"]):
+        for book_id, tokens in training_tokens(rows, training):
+            num_sentences += len(tokens)
+            folded: Counter[str] = Counter()
+            for token, number in _counted(pc.list_flatten(tokens)):
+                spellings[token] += number
+                folded[token.lower() if lower_case else token] += number
+            some = tokens.filter(pc.greater(pc.list_value_length(tokens), 0))
+            for token, number in _counted(pc.list_element(some, 0)):
+                spellings[token] -= number  # every sentence opens with a capital
+            counts.update(folded)
+            types_of.setdefault(book_id, set()).update(folded)
+    num_books = Counter(token for types in types_of.values() for token in types)
+    with shard.writer(TOKEN_COUNTS) as writer:
+        writer.write(
+            {
+                "token": [None, *counts],
+                "count": [num_sentences, *counts.values()],
+                "num_books": [len({book for book, _ in training}), *map(num_books.get, counts)],
+            }
+        )
+    with shard.writer(SPELLING_COUNTS) as writer:
+        writer.write({"token": [*spellings], "count": [*spellings.values()]})
+
+
+def training_sections(sections: pa.Table) -> set[tuple[str, int]]:
+    """(book_id, section_index) of the sections to learn from."""
+    training = sections.filter(pc.equal(sections["split"], "train"))
+    columns = (training[name].to_pylist() for name in ("book_id", "section_index"))
+    return set(zip(*columns, strict=True))
+
+
+def training_tokens(
+    rows: pa.Table, training: set[tuple[str, int]]
+) -> Iterator[tuple[str, pa.Array]]:
+    """The sentences of training sections, lists of tokens, book by book."""
+    keys = zip(rows["book_id"].to_pylist(), rows["section_index"].to_pylist(), strict=True)
+    kept = rows.filter(pa.array([key in training for key in keys], pa.bool_())).combine_chunks()
+    first = 0
+    for book_id, same in groupby(kept["book_id"].to_pylist()):
+        length = len(list(same))
+        yield book_id, kept["tokens"].slice(first, length).combine_chunks()
+        first += length
+
+
+def _counted(tokens: pa.Array) -> Iterator[tuple[str, int]]:
+    found = pc.value_counts(tokens)
+    return zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True)
+
+
+def _merged(run: StepRun, table: Table) -> pa.Table:
+    """The parts' counts summed, some parts at a time: memory holds each type once."""
+    sums = [column.name for column in table.columns if column.name != "token"]
+    names = run.made_parts(table)
+    merged = table.schema.empty_table()
+    for first in range(0, len(names), PARTS_AT_ONCE):
+        some = [run.store.read_table(name) for name in names[first : first + PARTS_AT_ONCE]]
+        grouped = pa.concat_tables([merged, *some]).group_by("token", use_threads=False)
+        summed = grouped.aggregate([(name, "sum") for name in sums])
+        merged = pa.table({"token": summed["token"], **{n: summed[f"{n}_sum"] for n in sums}})
+        merged = merged.cast(table.schema)
+    return merged
+
+
+def _frequent(
+    types: pa.Table, minimum_count: int, inherited: Vocabulary | None
+) -> dict[str, tuple[int, int]]:
+    """(count, num_books) of the types that may be known; the others count as `_unknown_`."""
+    words = types.filter(pc.is_valid(types["token"]))
+    known = pa.array(inherited.tokens if inherited else [], pa.string())
+    frequent = pc.or_(
+        pc.greater_equal(words["count"], minimum_count), pc.is_in(words["token"], known)
+    )
+    rows = words.filter(frequent).to_pydict()
+    numbers = zip(rows["count"], rows["num_books"], strict=True)
+    kept = dict(zip(rows["token"], numbers, strict=True))
+    rare = pc.sum(words.filter(pc.invert(frequent))["count"]).as_py() or 0
+    unknown = SPECIAL_TOKENS[UNKNOWN]
+    count, num_books = kept.get(unknown, (0, 0))
+    return {**kept, unknown: (count + rare, num_books)}
+
+
+def _spellings_of(spellings: pa.Table, kept: Collection[str]) -> dict[str, int]:
+    pairs = zip(spellings["token"].to_pylist(), spellings["count"].to_pylist(), strict=True)
+    return {token: count for token, count in pairs if count and token.lower() in kept}
+
+
+def _unit(run: StepRun) -> Unit:
+    for rows in run.row_groups(SENTENCES, ["unit"]):
+        if rows.num_rows:
+            unit: Unit = rows["unit"][0].as_py()
+            return unit
+    return "word"
 
 
 def written_forms(spellings: Mapping[str, int]) -> dict[str, str]:
@@ -127,7 +231,9 @@ def _inherited(run: StepRun, settings: CountSettings, unit: Unit) -> Vocabulary 
     return inherited
 
 
-def _columns(vocabulary: Vocabulary, books_with: Counter[str], num_runs: int) -> dict[str, object]:
+def _columns(
+    vocabulary: Vocabulary, books_with: Mapping[str, int], num_runs: int
+) -> dict[str, object]:
     special = len(SPECIAL_TOKENS)
     num_books = [0] + [num_runs] * (special - 1)
     return {
@@ -137,5 +243,6 @@ def _columns(vocabulary: Vocabulary, books_with: Counter[str], num_runs: int) ->
         "count": vocabulary.counts,
         "lower_case": [vocabulary.lower_case] * len(vocabulary),
         "unit": [vocabulary.unit] * len(vocabulary),
-        "num_books": num_books + [books_with[token] for token in vocabulary.tokens[special:]],
+        "num_books": num_books
+        + [books_with.get(token, 0) for token in vocabulary.tokens[special:]],
     }

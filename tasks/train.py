@@ -6,12 +6,10 @@ does  trains the stateful LSTM along contiguous lanes; a killed run goes on from
 out   the language model's weights in a bundle, the log of the training, the learned embeddings
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import pyarrow as pa
 import torch
 
 from data.errors import UserMistake
@@ -33,7 +31,7 @@ from models.warm_start import extended
 from tasks.seams.drawing_curve import draw_training_curve_png
 from tasks.seams.report import say
 from tasks.seams.step_cache import StepRun, step
-from tasks.seams.tokeniser import PunktModel
+from tasks.seams.tokeniser import punkt_models
 from tasks.seams.training_loop import machine_facts, new_model, trained_rows
 from tasks.seams.training_settings import TrainSettings
 
@@ -57,7 +55,7 @@ def train(run: StepRun, settings: TrainSettings) -> None:
     run.write(TRAINING_LOG, {name: [row[name] for row in rows] for name in rows[0]})
     vectors = model.embedding.weight.detach().numpy()
     run.write(EMBEDDINGS, {"token_id": range(len(vectors)), "vector": list(vectors)})
-    language = {name: asdict(punkt) for name, punkt in _punkt_models(run.read(PUNKT)).items()}
+    language = {name: asdict(punkt) for name, punkt in punkt_models(run.read(PUNKT)).items()}
     run.write_picture(TRAINING_CURVE_FILE, _curve(rows))
     bundle = Bundle(model, vocabulary, "_end_", language)
     run.write_file(TRAINED_WEIGHTS_FILE, bundle.to_bytes(), bundle.digest())
@@ -107,10 +105,3 @@ def _curve(rows: Sequence[Mapping[str, Any]]) -> bytes:
         [row["loss_nats_per_token"] for row in trained],
         [(row["tokens_seen"], row["loss_nats_per_token"]) for row in validated],
     )
-
-
-def _punkt_models(rows: pa.Table) -> dict[str, PunktModel]:
-    by_language: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.to_pylist():
-        by_language[row["language"]].append(row)
-    return {name: PunktModel.from_rows(own) for name, own in by_language.items()}

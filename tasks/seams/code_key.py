@@ -24,6 +24,7 @@ PLUMBING = frozenset(
         "tasks.seams.report",
         "tasks.seams.run_context",
         "tasks.seams.settings",
+        "tasks.seams.shards",
         "tasks.seams.step_cache",
         "tasks.seams.tracking",
     ]

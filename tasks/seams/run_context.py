@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from data.store import Store
 from tasks.seams.report import say
+from tasks.seams.shards import Workers, at_hand
 from tasks.seams.tracking import TrackedRun, Tracker, ended_with, open_tracker
 
 PROJECT_ROOT = Path(__file__).parents[2]
@@ -27,6 +28,8 @@ class RunContext(BaseModel):
     """Root of the store, a path or a URL."""
     seed: int
     num_threads: int
+    workers: Workers = Workers()
+    """Who works on shards; no result depends on it."""
     tracking_uri: str | None
     """MLflow's store; none tracks nothing."""
     mlflow_run_id: str | None
@@ -42,6 +45,7 @@ def open_run(
     tracking_uri: str | None,
     seed: int,
     num_threads: int,
+    workers: Workers,
     settings: Mapping[str, Any],
 ) -> Iterator[RunContext]:
     """A run of the pipeline: its context, and an MLflow run that ends as the block ends.
@@ -58,11 +62,12 @@ def open_run(
     provenance = _provenance()
     tracked.log_params(settings)
     tracked.set_tags(provenance)
-    with ended_with(tracked):
+    with ended_with(tracked), at_hand(workers):
         yield RunContext(
             store=store,
             seed=seed,
             num_threads=num_threads,
+            workers=workers,
             tracking_uri=tracking_uri,
             mlflow_run_id=tracked.run_id,
             provenance=provenance,

@@ -25,7 +25,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 import pyarrow as pa
-import torch
 from prefect import Task
 from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
@@ -35,12 +34,13 @@ from data.schemas import TOKEN_IDS, Table
 from data.store import Store, TableWriter
 from tasks.seams.checkpoints import Checkpoints
 from tasks.seams.code_key import code_digests
-from tasks.seams.report import say
+from tasks.seams.report import progress, say
 from tasks.seams.run_context import RunContext
 from tasks.seams.settings import Settings
+from tasks.seams.shards import Shard, part_name, work_on
 from tasks.seams.tracking import TrackedRun, open_tracker
 
-STORE_FORMAT = "1"  # raise it when the meaning of a stored table changes without its code
+STORE_FORMAT = "2"  # raise it when the meaning of a stored table changes without its code
 SHOWN_REASONS = 6
 S = TypeVar("S", bound=Settings)
 
@@ -51,6 +51,9 @@ class TableReference(BaseModel):
     name: str
     digest: str
     num_rows: int
+    num_parts: int = 1
+    layout: str = ""
+    """Which books stand in which part, as a digest."""
 
 
 class StepOutcome(BaseModel):
@@ -129,6 +132,77 @@ class StepRun:
             self.store.write_json(file_name, {name: measure()})
         return int(self.store.read_json(file_name)[name])
 
+    def parts(self, table: Table) -> list[str]:
+        """The names of an input table's parts, in order."""
+        return self.store.parts(self._inputs[table.name].name)
+
+    def over_shards(
+        self,
+        task: "Task[..., None]",
+        inputs: Sequence[Mapping[str, str]],
+        writes: Sequence[Table],
+        sizes: Sequence[int],
+        unit: str,
+        **arguments: Any,
+    ) -> None:
+        """Have a task work on each shard, and take in the tables whose parts it writes.
+
+        Args:
+            task: made by `shard_task`.
+            inputs: of each shard, the names of the tables or parts that it reads.
+            writes: the tables, those of which that are by book are tables of the step; parts
+                that a killed run has left are not made again.
+            sizes: of each shard, in `unit`s, for those who watch.
+            unit: see above.
+            **arguments: for the task, the same for all shards.
+        """
+        # A large shelf has many sources: once is enough.
+        without_sources = {k: v for k, v in self._lineage.items() if k != "sources"}
+        shards = [
+            Shard(
+                store=self.context.store,
+                folder=self._folder,
+                number=number,
+                inputs=dict(own),
+                lineage=dict(self._lineage if number == 0 else without_sources),
+            )
+            for number, own in enumerate(inputs)
+        ]
+        waiting = [
+            shard
+            for shard in shards
+            if not all(
+                self.store.exists(part_name(self._folder, table, shard.number)) for table in writes
+            )
+        ]
+        if len(waiting) < len(shards):
+            say(f"{task.name}: going on with {len(waiting)} of {len(shards)} shards")
+        with progress(task.name, sum(sizes), unit) as advance:
+            advance(sum(sizes) - sum(sizes[shard.number] for shard in waiting))
+            for shard in work_on(waiting, task, arguments, self.context.workers):
+                advance(sizes[shard.number])
+        for table in writes:
+            if table.by_book:
+                name = f"{self._folder}/{table.name}"
+                made = self.store.lineage(name)
+                self.tables[table.name] = TableReference(
+                    name=name,
+                    digest=made["digest"],
+                    num_rows=made["num_rows"],
+                    num_parts=len(shards),
+                    layout=made["layout"],
+                )
+
+    def made_parts(self, table: Table) -> list[str]:
+        """The names of the parts of a table that this step's shards have written."""
+        return self.store.parts(f"{self._folder}/{table.name}")
+
+    def drop_parts(self, *tables: Table) -> None:
+        """Remove parts that were made on the way, and are of no use any more."""
+        for table in tables:
+            for name in self.made_parts(table):
+                self.store.delete(name)
+
     @contextmanager
     def writer(self, table: Table) -> Iterator[TableWriter]:
         """Write an output table; it is published when the block ends well."""
@@ -164,6 +238,7 @@ def step(
     libraries: tuple[str, ...] = (),
     seeded: bool = False,
     outside: Callable[[S, RunContext], Mapping[str, str]] | None = None,
+    in_parts: bool = False,
 ) -> Callable[[Callable[[StepRun, S], None]], "Task[..., StepOutcome]"]:
     """Make a cached Prefect task of a function that reads and writes tables.
 
@@ -175,6 +250,8 @@ def step(
         libraries: distributions whose versions count in its key.
         seeded: whether its result depends on the seed and the number of threads.
         outside: digests, by name, of what it reads from outside the store; they count too.
+        in_parts: whether it works in shards; then the cut of its inputs into parts counts in its
+            key, though it changes no digest.
     """
 
     def decorate(work: Callable[[StepRun, S], None]) -> "Task[..., StepOutcome]":
@@ -192,6 +269,7 @@ def step(
             parts = {
                 "store format": STORE_FORMAT,
                 **{f"input {key}": table.digest for key, table in inputs.items()},
+                **{f"parts of {k}": t.layout for k, t in inputs.items() if in_parts and t.layout},
                 **{f"input {f.rsplit('/', 1)[-1]}": d for f, d in input_files.items()},
                 **_settings_parts(settings),
                 **{f"source {k}": v for k, v in found_outside.items()},
@@ -232,6 +310,8 @@ def step(
                 },
             )
             if "torch" in libraries:
+                import torch
+
                 torch.set_num_threads(context.num_threads)
             work(run, settings)
             unwritten = {table.name for table in writes} - set(run.tables)
@@ -295,8 +375,13 @@ def _missing(store: Store, manifest: Mapping[str, Any] | None) -> list[str]:
     if manifest is None:
         return []
     outcome = manifest["outcome"]
-    names = [table["name"] for table in outcome["tables"].values()] + list(outcome["files"])
-    return [f"{name} is missing" for name in names if not store.exists(name)]
+    parts = dict.fromkeys(outcome["files"], 1)
+    parts |= {table["name"]: table["num_parts"] for table in outcome["tables"].values()}
+    return [
+        f"{name} is missing, or a part of it"
+        for name, num_parts in parts.items()
+        if not store.exists(name) or (num_parts > 1 and len(store.parts(name)) != num_parts)
+    ]
 
 
 def _reasons(parts: Mapping[str, str], earlier: Sequence[Mapping[str, str]]) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import pyarrow as pa
 from nltk.tokenize import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTrainer
 from nltk.tokenize.treebank import TreebankWordDetokenizer
@@ -55,6 +56,14 @@ class PunktModel:
             tuple(values["sentence_starters"]),
             tuple((word, flags) for word, flags in values["orthographic_contexts"]),
         )
+
+
+def punkt_models(rows: pa.Table) -> dict[str, PunktModel]:
+    """What was learned of each language, from rows of the table `punkt`."""
+    by_language: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows.to_pylist():
+        by_language[row["language"]].append(row)
+    return {name: PunktModel.from_rows(own) for name, own in by_language.items()}
 
 
 def learn_punkt(sample: str) -> PunktModel:

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from data.errors import UserMistake
@@ -13,7 +15,13 @@ from data.store import Store
 from models.batching import END, START, UNKNOWN
 from models.vocabulary import UNITS, Unit, Vocabulary
 from tasks.count import CountSettings, count, written_forms
-from tasks.encode import EncodeSettings, encode, token_id_columns
+from tasks.encode import (
+    EncodedSection,
+    EncodeSettings,
+    encode,
+    encoded_sentences,
+    token_id_columns,
+)
 from tasks.read import ReadSettings, read
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome
@@ -141,12 +149,7 @@ def test_of_one_book_the_last_sections_are_held_out(miniature_shelf: Path, tmp_p
 def test_sentences_of_a_book_by_hand() -> None:
     text = "CHAPTER 1\n\nI see. “You” see!\n\nCHAPTER 2\n\nEnd"
     splitter = SentenceSplitter(PunktModel((), (), (), ()))
-    advanced: list[int] = []
-
-    def advance(amount: int, note: str = "") -> None:
-        advanced.append(amount)
-
-    columns = sentence_columns("b", text, [(0, 0, 28), (1, 30, 44)], splitter, "word", advance)
+    columns = sentence_columns("b", text, [(0, 0, 28), (1, 30, 44)], splitter, "word")
     assert columns == {
         "book_id": ["b"] * 5,
         "section_index": [0, 0, 0, 1, 1],
@@ -164,14 +167,13 @@ def test_sentences_of_a_book_by_hand() -> None:
         ],
         "token_starts": [[0, 8], [11, 13, 16], [18, 19, 22, 24, 27], [30, 38], [41]],
     }
-    assert advanced == [28, 14]
 
 
 def test_characters_of_a_book_by_hand() -> None:
     """White space is one space within a sentence and nothing around it."""
     text = "I  see\n you.  Ah!\n\n\tOh"
     splitter = SentenceSplitter(PunktModel((), (), (), ()))
-    columns = sentence_columns("b", text, [(0, 0, 23)], splitter, "character", lambda *_: None)
+    columns = sentence_columns("b", text, [(0, 0, 23)], splitter, "character")
     assert columns == {
         "book_id": ["b"] * 3,
         "section_index": [0] * 3,
@@ -218,19 +220,37 @@ def test_words_stand_for_as_many_characters_as_characters_do(
     assert counts[0] == counts[1]
 
 
-def test_token_ids_of_a_book_by_hand() -> None:
+def test_sentences_as_ids() -> None:
     words = Vocabulary(("_nothing_", "_start_", "_end_", "_unknown_", "a", "b"), (0,) * 6, True)
-    sentences = [(0, ["A", "b"]), (0, ["c"]), (1, ["b"]), (2, ["a", "a"]), (4, []), (5, ["b"])]
+    tokens = pa.array([["A", "b"], ["c"], [], ["b"]], pa.list_(pa.string()))
+    token_ids, ends = encoded_sentences(tokens.slice(0, 4), words)
+    assert token_ids.tolist() == [4, 5, 2, 3, 2, 2, 5, 2]
+    assert ends.tolist() == [3, 5, 6, 8]
+    token_ids, ends = encoded_sentences(tokens.slice(1, 2), words)
+    assert (token_ids.tolist(), ends.tolist()) == ([3, 2, 2], [2, 3])
+    none = encoded_sentences(tokens.slice(4, 0), words)
+    assert [part.tolist() for part in none] == [[], []]
+
+
+def test_token_ids_of_a_book_by_hand() -> None:
+    pieces = [
+        (0, [4, 5, 2], 4),  # a section that goes on in the next row group
+        (0, [3, 2], 2),
+        (1, [5, 2], 2),
+        (2, [4, 4, 2], 4),
+        (4, [2], 1),
+        (5, [5, 2], 2),
+    ]
     splits = ["train", "train", "validation", "validation", "test", "test"]
     columns = token_id_columns(
         "book",
-        iter(
-            {"section_index": index, "tokens": tokens, "num_characters": len(" ".join(tokens))}
-            for index, tokens in sentences
-        ),
+        [
+            EncodedSection("book", index, np.array(ids, dtype=np.int32), characters)
+            for index, ids, characters in pieces
+        ],
         {("book", index): split for index, split in enumerate(splits)},
-        words,
     )
+    columns["token_ids"] = [ids.tolist() for ids in columns["token_ids"]]
     assert columns == {
         "book_id": ["book"] * 5,
         "section_index": [0, 1, 2, 4, 5],
@@ -391,8 +411,7 @@ def test_a_second_reading_is_reused_until_a_file_changes(tmp_path: Path) -> None
     assert read.fn(store, settings).reused
     (shelf / "1.txt").write_text("Another book.")
     again = read.fn(store, settings)
-    assert [reason.split()[0] for reason in again.reasons] == ["source", "source"]
-    assert {reason.split()[-1] for reason in again.reasons} == {"new", "gone"}
+    assert again.reasons == [f"source {shelf / '1.txt'} changed"]
 
 
 def test_how_a_text_mostly_writes_a_token() -> None:

@@ -1,0 +1,156 @@
+"""Work in shards: a table comes in parts, each part is worked on by itself, parts come out.
+
+    books/00000.parquet --tokenise--> sentences/00000.parquet --encode--> token_ids/00000.parquet
+    books/00001.parquet --tokenise--> sentences/00001.parquet --encode--> token_ids/00001.parquet
+
+Parts are published whole. A step that was killed goes on from those that stand; the digest of a
+table does not depend on how it was cut, by whom or in which order its parts were made.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+from prefect import Task
+from prefect import task as prefect_task
+from prefect.cache_policies import NO_CACHE
+from prefect.task_runners import ProcessPoolTaskRunner
+from pydantic import BaseModel
+
+from data.errors import UserMistake
+from data.schemas import Table
+from data.store import PARQUET, Store, TableWriter
+
+Runner = Literal["processes", "dask", "ray"]
+
+
+class Workers(BaseModel):
+    """Who works on shards."""
+
+    runner: Runner = "processes"
+    """`processes` on this machine, or a cluster of Dask or Ray."""
+    num_workers: int = 1
+    """Processes on this machine; 1 works in the run's own."""
+    address: str | None = None
+    """Of the Dask scheduler or the Ray cluster; None starts one on this machine."""
+
+
+class Shard(BaseModel):
+    """One part of a step's work. Small and JSON, so that it can travel between machines."""
+
+    store: str
+    """Root of the store."""
+    folder: str
+    """Where the step's tables stand."""
+    number: int
+    """Parts of this number are read and written."""
+    inputs: dict[str, str]
+    """Names of the tables that are read, or of their parts."""
+    lineage: dict[str, Any]
+    """What the parts say of where they came from."""
+
+    def row_groups(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """An input, one row group at a time."""
+        return Store(self.store).row_groups(self.inputs[table.name], columns)
+
+    def read(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
+        """A whole input."""
+        return Store(self.store).read_table(self.inputs[table.name], columns)
+
+    @contextmanager
+    def writer(self, table: Table) -> Iterator[TableWriter]:
+        """Write this shard's part of a table; it is published when the block ends well."""
+        name = part_name(self.folder, table, self.number)
+        with Store(self.store).table_writer(name, table, self.lineage) as writer:
+            yield writer
+
+
+def part_name(folder: str, table: Table, number: int) -> str:
+    """Where a part of a table stands in the store."""
+    return f"{folder}/{table.name}/{number:05}{PARQUET}"
+
+
+def shard_task(work: Callable[..., None]) -> "Task[..., None]":
+    """A Prefect task that works on one shard, its first argument."""
+    name = work.__name__.strip("_").replace("_", " ")
+    return prefect_task(
+        name=name,
+        task_run_name=f"{name} {{shard.number}}",
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )(work)
+
+
+@contextmanager
+def at_hand(workers: Workers) -> Iterator[None]:
+    """Keep workers at hand for all that is worked on in the block: starting them takes seconds.
+
+    None are started before there is something to share.
+    """
+    with ExitStack() as stack:
+        kept = _Kept(workers, cache(lambda: stack.enter_context(_new_runner(workers))))
+        token = _kept.set(kept)
+        try:
+            yield
+        finally:
+            _kept.reset(token)
+
+
+def work_on(
+    shards: Sequence[Shard],
+    task: "Task[..., None]",
+    arguments: Mapping[str, Any],
+    workers: Workers,
+) -> Iterator[Shard]:
+    """Have every shard worked on, and yield each as it is done, in order.
+
+    Raises:
+        UserMistake: the runner's package is not installed; whatever the work raises.
+    """
+    if workers.runner == "processes" and min(workers.num_workers, len(shards)) < 2:
+        for shard in shards:
+            task.fn(shard, **arguments)
+            yield shard
+        return
+    kept = _kept.get()
+    with ExitStack() as stack:
+        if kept and kept.workers == workers:
+            runner = kept.runner()
+        else:
+            runner = stack.enter_context(_new_runner(workers))
+        futures = [runner.submit(task, {"shard": shard, **arguments}) for shard in shards]
+        for shard, future in zip(shards, futures, strict=True):
+            future.result(raise_on_failure=True)
+            yield shard
+
+
+class _Kept(NamedTuple):
+    workers: Workers
+    runner: Callable[[], Any]
+
+
+_kept: ContextVar[_Kept | None] = ContextVar("workers at hand", default=None)
+
+
+def _new_runner(workers: Workers) -> Any:
+    if workers.runner == "processes":
+        return ProcessPoolTaskRunner(max_workers=workers.num_workers)
+    try:
+        if workers.runner == "dask":
+            from prefect_dask import DaskTaskRunner
+
+            cluster = {"n_workers": workers.num_workers, "threads_per_worker": 1}
+            local = {"cluster_kwargs": {**cluster, "dashboard_address": None}}
+            return DaskTaskRunner(**({"address": workers.address} if workers.address else local))
+        from prefect_ray import RayTaskRunner
+
+        local = {"init_kwargs": {"num_cpus": workers.num_workers, "include_dashboard": False}}
+        return RayTaskRunner(**({"address": workers.address} if workers.address else local))
+    except ImportError as error:
+        raise UserMistake(
+            f"The runner {workers.runner} is not installed: {error}.",
+            f"Run pip install 'bookloom[{workers.runner}]', or leave it out.",
+        ) from error

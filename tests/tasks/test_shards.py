@@ -1,0 +1,149 @@
+"""Work in shards: the cut changes no digest, and a killed step goes on from whole parts."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.errors import UserMistake
+from data.schemas import BOOKS, SECTIONS
+from data.store import Store
+from tasks.count import CountSettings, count
+from tasks.encode import EncodeSettings, encode
+from tasks.read import ReadSettings, read
+from tasks.seams.run_context import RunContext
+from tasks.seams.shards import Shard, Workers, shard_task, work_on
+from tasks.seams.step_cache import StepOutcome
+from tasks.tokenise import TokeniseSettings, tokenise
+
+TINY_SHARD = 1e-6  # megabytes: a book each
+
+
+def context(folder: Path) -> RunContext:
+    return RunContext(
+        store=str(folder),
+        seed=1,
+        num_threads=1,
+        tracking_uri=None,
+        mlflow_run_id=None,
+        provenance={"git_commit": "x", "lock_digest": "y"},
+    )
+
+
+def outcomes(store: Path, shelf: Path, shard_megabytes: float) -> list[StepOutcome]:
+    run = context(store)
+    settings = ReadSettings(books=(str(shelf),), shard_megabytes=shard_megabytes)
+    made = [read.fn(run, settings)]
+    made.append(tokenise.fn(run, TokeniseSettings(), *made))
+    made.append(count.fn(run, CountSettings(), *made))
+    made.append(encode.fn(run, EncodeSettings(), *made))
+    return made
+
+
+def tables(made: list[StepOutcome]) -> dict[str, Any]:
+    return {name: table for outcome in made for name, table in outcome.tables.items()}
+
+
+def test_the_cut_into_shards_changes_no_digest(miniature_shelf: Path, tmp_path: Path) -> None:
+    whole = tables(outcomes(tmp_path / "whole", miniature_shelf, 16.0))
+    cut = tables(outcomes(tmp_path / "cut", miniature_shelf, TINY_SHARD))
+    assert {n: t.digest for n, t in cut.items()} == {n: t.digest for n, t in whole.items()}
+    assert {n: t.num_rows for n, t in cut.items()} == {n: t.num_rows for n, t in whole.items()}
+    assert (whole["books"].num_parts, cut["books"].num_parts, cut["token_ids"].num_parts) == (
+        1,
+        5,
+        5,
+    )
+    for store, made in ((tmp_path / "whole", whole), (tmp_path / "cut", cut)):
+        for name, table in made.items():
+            assert Store(str(store)).lineage(table.name)["digest"] == table.digest, name
+    left = {path.name for path in (tmp_path / "cut").rglob("*.parquet")}
+    assert not [name for name in left if "draft" in name]
+
+
+def test_another_cut_of_the_same_shelf_can_follow(miniature_shelf: Path, tmp_path: Path) -> None:
+    """What was made of other parts is not mixed with it."""
+    whole = tables(outcomes(tmp_path, miniature_shelf, 16.0))
+    again = outcomes(tmp_path, miniature_shelf, TINY_SHARD)
+    assert [outcome.reused for outcome in again] == [False] * 4
+    assert {n: t.digest for n, t in tables(again).items()} == {
+        n: t.digest for n, t in whole.items()
+    }
+    assert all(outcome.reused for outcome in outcomes(tmp_path, miniature_shelf, TINY_SHARD))
+
+
+def test_a_lost_part_is_made_again(miniature_shelf: Path, tmp_path: Path) -> None:
+    first = outcomes(tmp_path, miniature_shelf, TINY_SHARD)
+    [part, *_] = Store(str(tmp_path)).parts(first[1].tables["sentences"].name)
+    (tmp_path / part).unlink()
+    again = outcomes(tmp_path, miniature_shelf, TINY_SHARD)
+    assert [outcome.reused for outcome in again] == [True, False, True, True]
+    assert "is missing, or a part of it" in again[1].reasons[0]
+    assert (tmp_path / part).exists()
+
+
+class Killed(BaseException):
+    """Like a kill: nothing handles it."""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["book_drafts/00002", "/sections/00003", "sentences/00002", "token_counts/00001", "ids/00004"],
+)
+def test_a_killed_step_goes_on_from_the_parts_that_are_whole(
+    miniature_shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    whole = tables(outcomes(tmp_path / "whole", miniature_shelf, TINY_SHARD))
+    begun: list[str] = []
+    table_writer = Store.table_writer
+
+    def deadly(self: Store, name: str, *rest: Any) -> Any:
+        begun.append(name)
+        if moment in name and len([one for one in begun if moment in one]) == 1:
+            raise Killed
+        return table_writer(self, name, *rest)
+
+    monkeypatch.setattr(Store, "table_writer", deadly)
+    with pytest.raises(Killed):
+        outcomes(tmp_path / "killed", miniature_shelf, TINY_SHARD)
+    made = tables(outcomes(tmp_path / "killed", miniature_shelf, TINY_SHARD))
+    assert {n: t.digest for n, t in made.items()} == {n: t.digest for n, t in whole.items()}
+    twice = {name for name in begun if begun.count(name) > 1}
+    parts = {name for name in twice if name.rsplit("/", 1)[-1][0].isdigit()}
+    assert len({name.rsplit("/", 1)[-1] for name in parts}) == 1, "only the part that was begun"
+
+
+def test_shards_are_yielded_in_order_and_errors_come_out(tmp_path: Path) -> None:
+    shards = [
+        Shard(store=str(tmp_path), folder="f", number=number, inputs={}, lineage={})
+        for number in range(3)
+    ]
+    done = work_on(shards, _fail_at, {"number": 2}, Workers())
+    assert [next(done).number, next(done).number] == [0, 1]
+    with pytest.raises(UserMistake, match="two"):
+        next(done)
+
+
+@shard_task
+def _fail_at(shard: Shard, number: int) -> None:
+    if shard.number == number:
+        raise UserMistake("two", "Mend it.")
+
+
+def test_a_missing_runner_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "prefect_ray", None)
+    shard = Shard(store=str(tmp_path), folder="f", number=0, inputs={}, lineage={})
+    with pytest.raises(UserMistake, match=r"runner ray is not installed.*bookloom\[ray\]"):
+        next(work_on([shard], _fail_at, {"number": 1}, Workers(runner="ray")))
+
+
+def test_books_and_sections_come_in_the_same_parts(miniature_shelf: Path, tmp_path: Path) -> None:
+    made = tables(outcomes(tmp_path, miniature_shelf, TINY_SHARD))
+    store = Store(str(tmp_path))
+    parts = zip(
+        store.parts(made[BOOKS.name].name), store.parts(made[SECTIONS.name].name), strict=True
+    )
+    for books, sections in parts:
+        ids = [set(store.read_table(name)["book_id"].to_pylist()) for name in (books, sections)]
+        assert ids[0] == ids[1]
+        assert len(ids[0]) == 1
