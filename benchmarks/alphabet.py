@@ -25,9 +25,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from models.batching import START, UNKNOWN, TokenIds
 from models.language_model import Architecture, Dropout, LanguageModel
 from models.recipe import Recipe
+from models.special_tokens import START, UNKNOWN, TokenIds
 from models.training import Training
 
 Lesson = Literal["in order", "rotations"]

@@ -28,12 +28,12 @@ from data.store import Store
 from flows.environment import home_store, tracking_uri
 from models.bag_decoding import Picked, decode
 from models.bag_recovery import draw_bag_sets, eligible_sentences, recovery
-from models.batching import END
 from models.bundle import Bundle
 from models.kneser_ney import KneserNey
 from models.ngram_step import NgramStep
 from models.picking import Picker
 from models.sentence_space import BagSpec
+from models.special_tokens import END
 from tasks.seams.newest_run import newest_run, table_names
 from tasks.seams.tracking import read_bundle
 from tasks.seams.user_text import cut_sentences

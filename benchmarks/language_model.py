@@ -29,12 +29,13 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from models.batching import END, START, TokenIds, cut_lanes
+from models.batching import cut_lanes
 from models.evaluation import Loss, evaluate, target_nats, total
 from models.kneser_ney import KneserNey
 from models.language_model import Architecture, Dropout, LanguageModel, usable_cutoffs
 from models.mixture import best_weight, mix_nats
 from models.recipe import Recipe
+from models.special_tokens import END, START, TokenIds
 from models.speed import (
     fastest_number_type,
     keep_freed_memory,

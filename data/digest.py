@@ -40,7 +40,7 @@ class TableDigest:
 
     def hexdigest(self) -> str:
         """The digest of all rows so far, 64 hexadecimal digits."""
-        return merged_digest(self._table, self.by_group())
+        return merged_digest(digested_columns(self._table), self.by_group())
 
     def by_group(self) -> dict[str, str]:
         """The digest of each book's rows; under "" that of all, where the table is not by book."""
@@ -60,10 +60,16 @@ class TableDigest:
         return zip((keys[i] for i in cuts), cuts, [*cuts[1:], len(keys)], strict=True)
 
 
-def merged_digest(table: Table, by_group: Mapping[str, str]) -> str:
-    """The digest of a table from those of its books, whatever parts they came in."""
-    columns = [(c.name, str(c.type), c.nullable) for c in table.columns if not c.volatile]
-    total = hashlib.sha256(repr(columns).encode())
+def digested_columns(table: Table) -> str:
+    """Names, types and nullability of the columns that count in a table's digest."""
+    return repr([(c.name, str(c.type), c.nullable) for c in table.columns if not c.volatile])
+
+
+def merged_digest(columns: str, by_group: Mapping[str, str]) -> str:
+    """The digest of a table from its `digested_columns` and the digests of its books, whatever
+    parts they came in.
+    """
+    total = hashlib.sha256(columns.encode())
     for key in sorted(by_group):
         total.update(bytes.fromhex(by_group[key]))
     return total.hexdigest()

@@ -19,9 +19,9 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.digest import TableDigest, merged_digest
+from data.digest import TableDigest, digested_columns, merged_digest
 from data.errors import UserMistake
-from data.schemas import COMMAND_TABLES, TABLES, WARM_START_TABLES, Table
+from data.schemas import Table
 
 PARQUET = ".parquet"
 ROW_GROUP_BYTES = 16 * 2**20
@@ -109,7 +109,11 @@ class Store:
                 "table": table.name,
                 "digest": writer.digest,
                 "num_rows": writer.num_rows,
-                **({"books": writer.by_group} if table.by_book else {}),
+                **(
+                    {"books": writer.by_group, "columns": digested_columns(table)}
+                    if table.by_book
+                    else {}
+                ),
             }
             parquet.add_key_value_metadata({LINEAGE_KEY.decode(): json.dumps(content)})
 
@@ -151,10 +155,13 @@ class Store:
         if name.endswith(PARQUET):
             return first
         books = {book: digest for one in (first, *others) for book, digest in one["books"].items()}
-        table = {**TABLES, **WARM_START_TABLES, **COMMAND_TABLES}[first["table"]]
         num_rows = sum(one["num_rows"] for one in (first, *others))
         layout = hashlib.sha256(repr([sorted(one["books"]) for one in (first, *others)]).encode())
-        whole = {"digest": merged_digest(table, books), "num_rows": num_rows, "books": books}
+        whole = {
+            "digest": merged_digest(first["columns"], books),
+            "num_rows": num_rows,
+            "books": books,
+        }
         return {**first, **whole, "layout": layout.hexdigest()}
 
     def _lineage_of_file(self, name: str) -> dict[str, Any]:

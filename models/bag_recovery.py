@@ -14,7 +14,8 @@ from itertools import chain, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batching import TokenIds, split_sentences
+from models.batching import split_sentences
+from models.special_tokens import TokenIds
 
 _DRAWS_AT_ONCE = 1 << 21  # 16 bytes each: a block stays small whatever the vocabulary
 

@@ -25,12 +25,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-NOTHING, START, END, UNKNOWN = 0, 1, 2, 3
-SPECIAL_TOKENS = ("_nothing_", "_start_", "_end_", "_unknown_")
+from models.special_tokens import END, NOTHING, START, TokenIds
 
 MINIMUM_DRAWN_LENGTH = 5
-
-TokenIds = npt.NDArray[np.int32]
 
 
 class Tokens(Protocol):

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.batching import END, START
 from models.beginnings import State, take_rows
 from models.language_model import LanguageModel
+from models.special_tokens import END, START
 from models.tail_bounds import Matters
 
 

@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from models.batching import SPECIAL_TOKENS
 from models.continuous_cache import CacheSettings
 from models.kneser_ney import KneserNey
 from models.language_model import Architecture, LanguageModel
+from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Vocabulary
 
 METADATA_KEY = "bookloom"

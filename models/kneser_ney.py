@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.batching import END, NOTHING, START, TokenIds
+from models.special_tokens import END, NOTHING, START, TokenIds
 
 MAX_ORDER = 6
 FALLBACK_DISCOUNTS = (0.0, 0.5, 1.0, 1.5)  # those of KenLM where counts of counts give none

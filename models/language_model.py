@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.adaptive_softmax import AdaptiveSoftmax
-from models.batching import END, NOTHING, START, Window
+from models.batching import Window
+from models.special_tokens import END, NOTHING, START
 
 State = tuple[Tensor, ...]
 

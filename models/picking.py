@@ -19,7 +19,6 @@ import torch
 from models.bag_decoding import Picked, decode
 from models.bag_reasons import Slot, scores_of, slots_of
 from models.bag_sampling import Sampled, SentenceSampling, sample_sentences
-from models.batching import END
 from models.beginnings import PickedSentence, State, Step
 from models.branching_step import BranchingStep
 from models.bundle import Bundle
@@ -28,6 +27,7 @@ from models.diverse_sentences import diverse_sentences
 from models.exact_search import exact_search
 from models.ngram_step import MixedStep, NgramStep
 from models.sentence_space import BagSpec, Phrase, SentenceSpace
+from models.special_tokens import END
 from models.unseen_words import UnseenWords
 
 

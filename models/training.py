@@ -25,8 +25,6 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from models.batching import (
-    END,
-    TokenIds,
     Tokens,
     Window,
     cut_lanes,
@@ -39,6 +37,7 @@ from models.batching import (
 from models.evaluation import Loss, evaluate, total
 from models.language_model import LanguageModel, Masks, State, detach
 from models.recipe import Recipe, learning_rate, make_optimiser
+from models.special_tokens import END, TokenIds
 
 
 class TrainingDiverged(ValueError):

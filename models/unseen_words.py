@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.batching import UNKNOWN
 from models.beginnings import State, Step
+from models.special_tokens import UNKNOWN
 from models.tail_bounds import Matters
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.batching import TokenIds
+from models.special_tokens import TokenIds
 
 
 @dataclass(frozen=True)

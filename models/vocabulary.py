@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from models.batching import END, SPECIAL_TOKENS, UNKNOWN
+from models.special_tokens import END, SPECIAL_TOKENS, UNKNOWN
 
 Unit = Literal["word", "character"]
 UNITS: tuple[Unit, ...] = get_args(Unit)

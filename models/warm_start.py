@@ -14,8 +14,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from models.batching import UNKNOWN
 from models.language_model import LanguageModel
+from models.special_tokens import UNKNOWN
 
 NOISE = 0.1  # of an average row's size: new types must be able to part
 

@@ -23,8 +23,7 @@ from data.schemas import (
     WARM_START_MODEL_FILE,
     Table,
 )
-from models.batching import SPECIAL_TOKENS, UNKNOWN
-from models.bundle import Bundle
+from models.special_tokens import SPECIAL_TOKENS, UNKNOWN
 from models.vocabulary import Unit, Vocabulary, build_vocabulary
 from tasks.seams.settings import Settings
 from tasks.seams.shards import Shard, shard_task
@@ -218,6 +217,8 @@ def _inherited(run: StepRun, settings: CountSettings, unit: Unit) -> Vocabulary 
     """The vocabulary of the model to go on from."""
     if not run.has_file(WARM_START_MODEL_FILE):
         return None
+    from models.bundle import Bundle  # with PyTorch, which those who count can do without
+
     inherited = Bundle.from_bytes(run.read_file(WARM_START_MODEL_FILE)).vocabulary
     for name, own, its in (
         ("tokenise.unit", unit, inherited.unit),

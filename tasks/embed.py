@@ -17,7 +17,7 @@ from pydantic import Field
 
 from data.errors import UserMistake
 from data.schemas import INPUT_VECTORS, TOKEN_IDS, VOCABULARY
-from models.batching import END, SPECIAL_TOKENS, START, UNKNOWN
+from models.special_tokens import END, SPECIAL_TOKENS, START, UNKNOWN
 from models.vocabulary import Vocabulary
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext

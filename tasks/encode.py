@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data.schemas import SECTIONS, SENTENCES, TOKEN_IDS, VOCABULARY
-from models.batching import END, START, TokenIds
+from models.special_tokens import END, START, TokenIds
 from models.vocabulary import Vocabulary
 from tasks.seams.settings import Settings
 from tasks.seams.shards import Shard, shard_task

@@ -23,7 +23,7 @@ from data.schemas import (
     TOKEN_IDS,
 )
 from models.adaptive_evaluation import cache_log_probabilities, dynamic_nats
-from models.batching import UNKNOWN, TokenIds, book_runs
+from models.batching import book_runs
 from models.bundle import Bundle
 from models.evaluation import (
     Loss,
@@ -37,6 +37,7 @@ from models.evaluation import evaluate as evaluate_lanes
 from models.kneser_ney import KneserNey
 from models.language_model import LanguageModel
 from models.mixture import best_weight, mix_nats
+from models.special_tokens import UNKNOWN, TokenIds
 from tasks.seams.report import say
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step

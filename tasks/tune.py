@@ -25,7 +25,7 @@ from data.schemas import (
 )
 from models.adaptive_evaluation import cache_log_probabilities
 from models.bag_recovery import Recovery, draw_bag_sets, eligible_sentences, recovery
-from models.batching import TokenIds, book_runs
+from models.batching import book_runs
 from models.branching_step import BranchingStep
 from models.bundle import Bundle
 from models.continuous_cache import CacheSettings
@@ -34,6 +34,7 @@ from models.language_model import LanguageModel
 from models.mixture import best_weight, mix_nats
 from models.picking import Picker
 from models.sentence_space import BagSpec
+from models.special_tokens import TokenIds
 from tasks.seams.report import Advance, progress, say
 from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step

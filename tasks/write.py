@@ -14,9 +14,9 @@ from pydantic import Field
 
 from data.schemas import SECTIONS, TOKEN_IDS, VOCABULARY
 from data.store import Store
-from models.batching import END, NOTHING, START, UNKNOWN, TokenIds
 from models.bundle import Bundle
 from models.sampling import draw, narrowed
+from models.special_tokens import END, NOTHING, START, UNKNOWN, TokenIds
 from models.twin import Twin
 from models.verbatim import longest_copy
 from models.vocabulary import Unit, Vocabulary

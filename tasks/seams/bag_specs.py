@@ -15,9 +15,9 @@ from data.bag_sets import BagSet, WordBag
 from data.errors import UserMistake
 from data.spelling import nearest_words
 from data.stop_words import ENGLISH_STOP_WORDS
-from models.batching import SPECIAL_TOKENS, UNKNOWN
 from models.bundle import Bundle
 from models.sentence_space import Bag, BagSpec, Phrase
+from models.special_tokens import SPECIAL_TOKENS, UNKNOWN
 from models.unseen_words import UnseenWords
 from tasks.seams.tokeniser import tokens_of
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.stop_words import ENGLISH_STOP_WORDS
-from models.batching import SPECIAL_TOKENS
+from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Unit
 from tasks.seams.report import escaped, markdown_table, visible
 from tasks.seams.step_cache import StepOutcome

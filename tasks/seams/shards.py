@@ -17,6 +17,8 @@ import pyarrow as pa
 from prefect import Task
 from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
 from pydantic import BaseModel
 
@@ -121,7 +123,11 @@ def work_on(
             runner = kept.runner()
         else:
             runner = stack.enter_context(_new_runner(workers))
-        futures = [runner.submit(task, {"shard": shard, **arguments}) for shard in shards]
+        # Without the address each worker would start a server of its own: seconds, and 250 MB.
+        with get_client(sync_client=True) as client:
+            address = {PREFECT_API_URL: str(client.api_url)}
+        with temporary_settings(address):
+            futures = [runner.submit(task, {"shard": shard, **arguments}) for shard in shards]
         for shard, future in zip(shards, futures, strict=True):
             future.result(raise_on_failure=True)
             yield shard

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from data.schemas import TOKEN_IDS
-from models.batching import START, TokenIds
+from models.special_tokens import START, TokenIds
 from tasks.seams.step_cache import StepRun
 
 ITEM_BYTES = 4

@@ -14,10 +14,11 @@ import torch
 
 from data.errors import UserMistake
 from data.schemas import INPUT_VECTORS, TOKEN_IDS
-from models.batching import START, book_runs
+from models.batching import book_runs
 from models.language_model import LanguageModel
 from models.parallel import shared_training
 from models.recipe import Recipe
+from models.special_tokens import START
 from models.speed import (
     keep_freed_memory,
     matrix_product_speed,

@@ -1,8 +1,8 @@
 """A text that a user typed, as a language model reads it: cut as books are."""
 
 from data.errors import UserMistake
-from models.batching import END
 from models.bundle import Bundle
+from models.special_tokens import END
 from tasks.seams.tokeniser import PunktModel, SentenceSplitter, tokens_of
 
 

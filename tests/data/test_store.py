@@ -99,8 +99,47 @@ def test_an_empty_table_is_a_table(root: str) -> None:
 def test_lineage_comes_back(root: str) -> None:
     lineage = {"step": "read", "inputs": {"été": {"digest": "12"}}, "seed": None, "list": [1, 2]}
     store = Store(root)
-    digest = publish(store, NEW, **lineage).digest
-    assert store.lineage(NAME) == {**lineage, "table": "books", "digest": digest}
+    written = publish(store, NEW, **lineage)
+    assert store.lineage(NAME) == {
+        **lineage,
+        "table": "books",
+        "digest": written.digest,
+        "num_rows": written.num_rows,
+        "books": written.by_group,
+        "columns": "[('book_id', 'string', False), ('pages', 'int64', True)]",
+    }
+
+
+def test_a_table_in_parts_is_read_as_one(root: str) -> None:
+    store = Store(root)
+    whole = publish(store, NEW)
+    folder = NAME.removesuffix(".parquet")
+    for number in reversed(range(len(NEW["book_id"]))):
+        rows = {name: values[number : number + 1] for name, values in NEW.items()}
+        with store.table_writer(f"{folder}/{number:05}.parquet", BOOKS, {"step": number}) as part:
+            part.write(rows)
+    assert store.exists(folder)
+    assert len(store.parts(folder)) == len(NEW["book_id"])
+    assert store.read_table(folder).to_pydict() == store.read_table(NAME).to_pydict()
+    assert [rows.num_rows for rows in store.row_groups(folder)] == [1] * len(NEW["book_id"])
+    made = store.lineage(folder)
+    assert (made["digest"], made["num_rows"], made["step"]) == (whole.digest, whole.num_rows, 0)
+
+
+def test_the_layout_tells_which_books_stand_together(root: str) -> None:
+    store = Store(root)
+    layouts = []
+    for folder, cuts in (
+        ("a", [["x", "y"], ["z"]]),
+        ("b", [["x"], ["y", "z"]]),
+        ("c", [["x", "y"], ["z"]]),
+    ):
+        for number, books in enumerate(cuts):
+            name = f"{folder}/{number:05}.parquet"
+            with store.table_writer(name, BOOKS, {}) as part:
+                part.write({"book_id": books, "pages": [1] * len(books)})
+        layouts.append(store.lineage(folder)["layout"])
+    assert layouts[0] == layouts[2] != layouts[1]
 
 
 def test_a_table_that_another_program_wrote_has_no_lineage(tmp_path: Path) -> None:

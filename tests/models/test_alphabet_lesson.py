@@ -15,8 +15,8 @@ from benchmarks.alphabet import (
     shares,
     trained,
 )
-from models.batching import START, UNKNOWN
 from models.language_model import LanguageModel
+from models.special_tokens import START, UNKNOWN
 
 B = 1
 

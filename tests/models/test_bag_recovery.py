@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 
 from models import bag_recovery
 from models.bag_recovery import Recovery, draw_bag_sets, eligible_sentences, recovery
-from models.batching import TokenIds
+from models.special_tokens import TokenIds
 
 NEVER = [0, 1, 2, 3]
 WORD_PROBABILITY_V = np.array([0.0, 0.0, 0.0, 0.0, 0.4, 0.3, 0.15, 0.1, 0.05])

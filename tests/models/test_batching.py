@@ -10,12 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.batching import (
-    END,
     MINIMUM_DRAWN_LENGTH,
-    NOTHING,
-    START,
-    UNKNOWN,
-    TokenIds,
     Window,
     book_runs,
     cut_lanes,
@@ -24,6 +19,7 @@ from models.batching import (
     window_lengths,
     windows,
 )
+from models.special_tokens import END, NOTHING, START, UNKNOWN, TokenIds
 
 ID_OF = {"_": NOTHING, "S": START, ".": END} | {
     letter: 4 + place for place, letter in enumerate("abcdefghijklmnop")

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from models.batching import END
 from models.beginnings import take_rows
 from models.branching_step import BranchingStep
 from models.language_model import Architecture, LanguageModel
+from models.special_tokens import END
 
 ARCHITECTURE = Architecture(15, 6, 9, 1, (6, 9))
 

@@ -14,12 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from models.batching import END, SPECIAL_TOKENS, START
 from models.bundle import METADATA_KEY, Bundle
 from models.kneser_ney import KneserNey
 from models.language_model import Architecture, LanguageModel
 from models.picking import Picker
 from models.sentence_space import BagSpec
+from models.special_tokens import END, SPECIAL_TOKENS, START
 from models.vocabulary import Vocabulary
 
 WORDS = ("the", ".", "thou", "été", "zounds", "'t is", "\N{GRINNING FACE}")

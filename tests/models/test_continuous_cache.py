@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from models.adaptive_evaluation import cache_log_probabilities
-from models.batching import END
 from models.bundle import Bundle
 from models.continuous_cache import CacheSettings
 from models.kneser_ney import KneserNey
 from models.language_model import Architecture, LanguageModel
 from models.picking import Picker
 from models.sentence_space import BagSpec
+from models.special_tokens import END
 from models.vocabulary import Vocabulary
 
 NUM_TYPES = 12

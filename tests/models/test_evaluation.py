@@ -9,7 +9,6 @@ import torch
 
 from models import evaluation
 from models.adaptive_evaluation import cache_log_probabilities, dynamic_nats
-from models.batching import END, START, UNKNOWN, TokenIds
 from models.evaluation import (
     CONTEXT_BLOCK,
     LONGEST_CONTEXT,
@@ -19,6 +18,7 @@ from models.evaluation import (
     target_nats,
 )
 from models.language_model import Architecture, LanguageModel
+from models.special_tokens import END, START, UNKNOWN, TokenIds
 from models.twin import Twin
 
 NUM_TYPES = 13

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batching import END, NOTHING, START, UNKNOWN, TokenIds, cut_lanes, windows
+from models.batching import cut_lanes, windows
 from models.kneser_ney import FALLBACK_DISCOUNTS, MAX_ORDER, KneserNey, discounts_of
+from models.special_tokens import END, NOTHING, START, UNKNOWN, TokenIds
 
 NUM_TYPES = 9
 A, B, C, D = 4, 5, 6, 7

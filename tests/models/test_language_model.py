@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from models.batching import END, NOTHING, START, UNKNOWN, TokenIds, Window, cut_lanes, windows
+from models.batching import Window, cut_lanes, windows
 from models.language_model import (
     Architecture,
     Dropout,
@@ -19,6 +19,7 @@ from models.language_model import (
     detach,
     usable_cutoffs,
 )
+from models.special_tokens import END, NOTHING, START, UNKNOWN, TokenIds
 
 NUM_TYPES, EMBEDDING_WIDTH, HIDDEN_WIDTH, NUM_LAYERS = 17, 6, 11, 2
 NUM_LANES = 3

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.batching import END, START
 from models.beginnings import State
 from models.branching_step import BranchingStep
 from models.bundle import Bundle
@@ -13,6 +12,7 @@ from models.language_model import Architecture, LanguageModel
 from models.ngram_step import MixedStep, NgramStep
 from models.picking import Picker
 from models.sentence_space import BagSpec
+from models.special_tokens import END, START
 from models.vocabulary import Vocabulary
 
 NUM_TYPES = 12

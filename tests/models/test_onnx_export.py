@@ -11,10 +11,10 @@ import torch
 from onnxruntime import InferenceSession
 from torch import nn
 
-from models.batching import SPECIAL_TOKENS
 from models.bundle import Bundle
 from models.language_model import Architecture, LanguageModel
 from models.onnx_export import INPUTS, OUTPUTS, to_onnx
+from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Vocabulary
 
 WORDS = ("the", "königin", '"', *(f"word{index}" for index in range(30)))

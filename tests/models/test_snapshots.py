@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import multiprocessing
 
-from models.batching import END, START, UNKNOWN, TokenIds, split_sentences
+from models.batching import split_sentences
 from models.evaluation import evaluate
 from models.language_model import Architecture, Dropout, LanguageModel
 from models.recipe import Recipe
+from models.special_tokens import END, START, UNKNOWN, TokenIds
 from models.training import OtherTraining, Record, Training
 
 NUM_TYPES = 13

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from models import speed
-from models.batching import END, START, UNKNOWN
 from models.language_model import Architecture, LanguageModel
 from models.recipe import Recipe
+from models.special_tokens import END, START, UNKNOWN
 from models.training import Training
 
 COUNTS = [0, 1, 9, 10, 30, 20, 10, 8, 6, 4, 1, 1]  # 12 types, 100 tokens

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from models import evaluation, training
-from models.batching import END, START, UNKNOWN, TokenIds, cut_lanes, windows
+from models.batching import cut_lanes, windows
 from models.evaluation import Loss, evaluate, total
 from models.language_model import Architecture, Dropout, LanguageModel, State
 from models.recipe import NumberType, Recipe, learning_rate, make_optimiser
+from models.special_tokens import END, START, UNKNOWN, TokenIds
 from models.training import Record, Training, TrainingDiverged
 
 HAS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from models.batching import END, NOTHING, START, UNKNOWN, TokenIds, cut_lanes, windows
+from models.batching import cut_lanes, windows
 from models.language_model import Architecture, LanguageModel
+from models.special_tokens import END, NOTHING, START, UNKNOWN, TokenIds
 from models.training import evaluate
 from models.twin import Twin, TwinState
 

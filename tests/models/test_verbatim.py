@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batching import TokenIds
+from models.special_tokens import TokenIds
 from models.verbatim import Copy, longest_copy
 
 TOKENS = st.lists(st.integers(-1, 3), max_size=14)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.batching import END, NOTHING, SPECIAL_TOKENS, START, UNKNOWN
+from models.special_tokens import END, NOTHING, SPECIAL_TOKENS, START, UNKNOWN
 from models.vocabulary import UNKNOWN_SPELLINGS, Vocabulary, build_vocabulary
 
 COUNTS = {"the": 7, "zounds": 2, "art": 2, "thou": 5, "once": 1, ".": 5, "<unk>": 3, "_end_": 4}

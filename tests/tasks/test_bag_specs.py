@@ -12,10 +12,10 @@ import pytest
 from data.bag_sets import RefusedSet, parse_bag_sets, read_bag_sets
 from data.errors import UserMistake
 from data.stop_words import ENGLISH_STOP_WORDS
-from models.batching import SPECIAL_TOKENS
 from models.bundle import Bundle
 from models.language_model import Architecture, LanguageModel
 from models.sentence_space import Bag, BagSpec
+from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Vocabulary
 from tasks.seams.bag_specs import BagEncoder
 

@@ -12,7 +12,7 @@ import pytest
 
 from data.errors import UserMistake
 from data.store import Store
-from models.batching import END, START, UNKNOWN
+from models.special_tokens import END, START, UNKNOWN
 from models.vocabulary import UNITS, Unit, Vocabulary
 from tasks.count import CountSettings, count, written_forms
 from tasks.encode import (

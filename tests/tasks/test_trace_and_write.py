@@ -12,9 +12,9 @@ import torch
 from data.errors import UserMistake
 from data.schemas import SECTIONS, TOKEN_IDS, TRACE, VOCABULARY
 from data.store import Store
-from models.batching import END, SPECIAL_TOKENS, START
 from models.bundle import Bundle
 from models.language_model import Architecture, LanguageModel
+from models.special_tokens import END, SPECIAL_TOKENS, START
 from models.vocabulary import Vocabulary
 from tasks.score import score_text
 from tasks.seams.tokeniser import as_written, learn_punkt
