@@ -1,9 +1,13 @@
+import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from data.books import Book, Refusal
-from data.sources import read_books
+from data.reading import read_entry, words_digest
+from data.sources import Entry, content_digest, find_entries
 
 
 @pytest.fixture
@@ -20,6 +24,13 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "shelf" / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "shelf"
+
+
+def read_books(sources: Sequence[str]) -> list[Book | Refusal]:
+    found: list[Book | Refusal] = []
+    for entry in find_entries(sources):
+        found += read_entry(entry) if isinstance(entry, Entry) else [entry]
+    return found
 
 
 def texts(*sources: str) -> list[str | None]:
@@ -46,19 +57,32 @@ def test_a_file_or_a_pattern_means_what_it_names(shelf: Path) -> None:
     assert [item.source for item in read_books(["./shelf/[1].txt"])] == ["./shelf/[1].txt"]
 
 
-def test_books_come_in_the_order_of_the_sources_and_each_once(shelf: Path) -> None:
-    (shelf / "copy.txt").write_text("First.")
-    items = list(read_books(["shelf/b.txt", "shelf/copy.txt", "shelf/a.TXT", "shelf/b.txt"]))
-    second, first, *repeated = items
-    assert isinstance(second, Book)
-    assert isinstance(first, Book)
-    assert (second.text, first.text) == ("Second.", "First.")
-    assert first.book_id.startswith("copy-")
-    assert all(isinstance(item, Refusal) for item in repeated)
-    assert [item.source for item in repeated] == ["shelf/a.TXT", "shelf/b.txt"]
-    for item, original in zip(repeated, [first, second], strict=True):
-        assert isinstance(item, Refusal)
-        assert f"repeats {original.book_id}" in item.reason
+def test_entries_come_in_the_order_of_the_sources_with_their_sizes(shelf: Path) -> None:
+    found = list(find_entries(["shelf/b.txt", "shelf/a.TXT", "shelf/gone.txt"]))
+    sizes = [(one.source, one.num_bytes) for one in found if isinstance(one, Entry)]
+    assert sizes == [("shelf/b.txt", 7), ("shelf/a.TXT", 6), ("shelf/gone.txt", 0)]
+
+
+def test_a_digest_is_that_of_the_content_now(shelf: Path) -> None:
+    def digest(name: str) -> str:
+        [entry] = find_entries([f"shelf/{name}"])
+        assert isinstance(entry, Entry)
+        return content_digest(entry)
+
+    before = digest("b.txt")
+    assert before == hashlib.sha256(b"Second.").hexdigest()
+    os.utime(shelf / "b.txt", (1, 1))
+    assert digest("b.txt") == before
+    (shelf / "b.txt").write_text("Another, and longer.")
+    assert digest("b.txt") != before
+    assert digest("gone.txt") == ""
+
+
+def test_words_are_the_same_in_every_layout() -> None:
+    one = words_digest("It was the best\nof times, -- it was")
+    assert one == words_digest("IT WAS the best of\n\n\ttimes: “it was”")
+    assert one != words_digest("It was the best of times, it is")
+    assert words_digest("ab c") != words_digest("a bc")
 
 
 def test_a_source_without_books_is_refused(shelf: Path) -> None:
@@ -67,7 +91,7 @@ def test_a_source_without_books_is_refused(shelf: Path) -> None:
     assert [item.source for item in refusals] == ["shelf/bare", "shelf/*.html", "shelf/gone.txt"]
     reasons = [item.reason for item in refusals if isinstance(item, Refusal)]
     assert reasons == [
-        "The folder holds no .txt files.",
+        "The folder holds no files of the kinds .txt.",
         "No file matches the pattern.",
         "There is no such file.",
     ]
