@@ -1,27 +1,67 @@
-"""Reading: an entry of a source becomes books, or refusals with their reasons."""
+"""Reading: an entry of a source becomes books, or refusals with their reasons.
+
+bytes --decode--> document --boilerplate, layout--> text --headings--> book with sections
+"""
 
 import re
+import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
+
 from data.books import Book, Refusal
-from data.plain_text import Refused, read_plain_text
+from data.documents import Document, Unreadable, without
+from data.gutenberg import BoilerplateSettings, Fields, Receipt, boilerplate
+from data.headings import find_sections
+from data.layout import Layout, tidy
+from data.parquet_source import ParquetRow, read_parquet
+from data.plain_text import read_text
 from data.plays import read_play
-from data.sources import Entry
+from data.raw_book import PLAIN_TEXT, RawBook
+from data.sources import Entry, Finding, raw_books
 
 _WORD = re.compile(r"[^\W_]+")
 
 
-def read_entry(entry: Entry) -> Iterator[Book | Refusal]:
+class Reading(BaseModel):
+    """What is done to a book's text before it is learned from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    boilerplate: BoilerplateSettings | None = BoilerplateSettings()
+    """What of Project Gutenberg's own text is taken out; none: it all stays."""
+    layout: Layout = Layout()
+    """What of the printed page is undone."""
+
+
+@dataclass(frozen=True)
+class ReadBook:
+    """A book, and what was taken from it."""
+
+    book: Book
+    receipt: Receipt
+
+
+def read_entry(entry: Entry, finding: Finding, reading: Reading) -> Iterator[ReadBook | Refusal]:
     """Yield the books that an entry holds, and refusals of what is none."""
     if entry.kind == "play":
-        yield read_play(Path(entry.place))
+        yield ReadBook(read_play(Path(entry.place)), Receipt(reason="a packaged play"))
+        return
+    if entry.kind == "parquet":
+        for row in read_parquet(Path(entry.place)):
+            yield row if isinstance(row, Refusal) else _read_row(row, entry, reading)
         return
     try:
-        yield read_plain_text(Path(entry.place), entry.source)
-    except Refused as refused:
-        yield refused.refusal
+        for raw in raw_books(entry, finding):
+            try:
+                yield _read_raw(raw, entry, reading)
+            except Unreadable as error:
+                yield Refusal(raw.source, "read", error.reason, error.remedy, error.offset)
+    except Unreadable as error:
+        yield Refusal(entry.source, "read", error.reason, error.remedy, error.offset)
 
 
 def words_digest(text: str) -> str:
@@ -30,3 +70,74 @@ def words_digest(text: str) -> str:
     for match in _WORD.finditer(text.casefold()):
         total.update(match[0].encode() + b" ")
     return total.hexdigest()
+
+
+def _read_raw(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
+    if raw.media_type != PLAIN_TEXT:
+        raise Unreadable(
+            f"It is of the type {raw.media_type}, which is not read yet.",
+            "Give the book as plain text.",
+        )
+    document = read_text(raw.content, raw.charset)
+    # A file name need not be valid UTF-8; what tables and messages say of it must be.
+    stem = Path(raw.name).stem.encode("utf-8", "backslashreplace").decode("utf-8")
+    return _as_book(document, entry, reading, raw.source, stem, raw.content)
+
+
+def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook:
+    document = Document(
+        row.text,
+        "utf-8",
+        "Parquet's strings",
+        title=row.title,
+        author=row.author,
+        year=row.year,
+        language=row.language,
+        licence=row.licence,
+    )
+    source = row.source or f"{entry.source}, row {row.row}"
+    known = replace(entry, genre=entry.genre or row.genre)
+    stem = row.book_id or row.title or f"{Path(entry.place).stem}-{row.row}"
+    return _as_book(document, known, reading, source, stem, row.text.encode())
+
+
+def _as_book(
+    document: Document, entry: Entry, reading: Reading, source: str, stem: str, raw: bytes
+) -> ReadBook:
+    """What is known beforehand goes before what the document says, then its header, then its
+    name.
+    """
+    receipt, header = Receipt(reason="boilerplate was not looked for"), Fields()
+    if reading.boilerplate is not None:
+        found = boilerplate(document.text, reading.boilerplate)
+        receipt, header = found.receipt, found.fields
+        document = without(document, found.removals)
+    document = tidy(document, reading.layout)
+    digest = sha256(raw).hexdigest()
+    book = Book(
+        book_id=f"{_slug(stem)}-{digest[:8]}",
+        title=(
+            entry.title
+            or document.title
+            or header.title
+            or re.sub(r"[\s_-]+", " ", stem).strip()
+            or stem
+        ),
+        author=entry.author or document.author or header.author,
+        year=entry.year or document.year,
+        genre=entry.genre,
+        language=entry.language or document.language or header.language,
+        source=source.encode("utf-8", "backslashreplace").decode("utf-8"),
+        licence=document.licence,
+        encoding=document.encoding,
+        encoding_reason=document.encoding_reason,
+        sha256=digest,
+        text=document.text,
+        sections=document.sections or find_sections(document.text),
+    )
+    return ReadBook(book, receipt)
+
+
+def _slug(stem: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode("ascii")
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only.lower()).strip("-") or "book"

@@ -106,6 +106,29 @@ SECTION_DRAFTS = Table(
     tuple(column for column in SECTIONS.columns if column.name != "split"),
 )
 
+RECEIPTS = Table(
+    "receipts",
+    "what was taken from a book that Project Gutenberg or a printed page had added to it",
+    "read",
+    (
+        BOOK_ID,
+        Column("source", pa.string(), "where the book came from"),
+        Column("head_characters", pa.int64(), "taken before its first word", "characters"),
+        Column("tail_characters", pa.int64(), "taken after its last word", "characters"),
+        Column("inside_characters", pa.int64(), "taken between them", "characters"),
+        Column("start_marker", pa.string(), "the line that a header ends with", nullable=True),
+        Column("end_marker", pa.string(), "the line that a footer begins with", nullable=True),
+        Column("share_removed", pa.float64(), "of the text, from 0 to 1"),
+        Column("kept_whole", pa.bool_(), "whether too much would have gone, so that all stayed"),
+        Column("reason", pa.string(), "why so much was taken, or nothing"),
+    ),
+    by_book=True,
+)
+
+RECEIPT_DRAFTS = Table(
+    "receipt_drafts", "a receipt of a book that was read by itself", "read", RECEIPTS.columns
+)
+
 WARM_START_SECTIONS = Table(
     "warm_start_sections",
     "a section that the model to go on from has learned from",
@@ -616,6 +639,7 @@ TABLES: dict[str, Table] = {
     for table in (
         BOOKS,
         SECTIONS,
+        RECEIPTS,
         REFUSALS,
         PUNKT,
         SENTENCES,

@@ -1,28 +1,73 @@
 """Where books come from: what the user's sources name, found but not yet read.
 
 plays                         the packaged plays (a folder of that name is `./plays`)
-novel.txt shelf "shelf/*.md"  files, folders with folders in them, patterns
+novel.txt shelf "shelf/*.txt" files, folders with folders in them, patterns
+gutenberg:1342                a book of Project Gutenberg, by its number
+https://example.org/b.txt     a text at an address
+nltk:gutenberg/emma.txt       a file of an NLTK corpus; all its texts are nltk:gutenberg
+parquet:shelf.parquet         a table with a column `text`
+shelf.toml                    a catalogue of such sources, with what is known of each book
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from glob import glob, has_magic
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
+
+from data import gutenberg_source, nltk_corpora, parquet_source
 from data.books import Refusal
+from data.catalogue import CatalogueBook, read_catalogue
+from data.documents import Unreadable
+from data.download import Downloader, DownloadSettings
+from data.gutenberg_source import MIRROR, fetch_gutenberg
+from data.nltk_corpora import read_nltk
 from data.plays import play_paths
+from data.raw_book import EPUB, PLAIN_TEXT, RawBook
 
 PACKAGED_PLAYS = "plays"
+CATALOGUE = ".toml"
+MEDIA_TYPES = {
+    ".epub": EPUB,
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".xhtml": "text/html",
+}
 SUFFIXES = (".txt",)
-Kind = Literal["play", "file"]
+Kind = Literal["play", "file", "gutenberg", "url", "nltk", "parquet"]
+
+_UNREADABLE: dict[type[Exception], tuple[str, str]] = {
+    FileNotFoundError: ("There is no such file.", "Check the path."),
+    IsADirectoryError: ("It is a folder, not a file.", "Name a text file inside it."),
+    PermissionError: ("You are not permitted to read it.", "Change its permissions."),
+}
+
+
+class Finding(BaseModel):
+    """How sources are looked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    mirror: str = MIRROR
+    """The mirror of Project Gutenberg that `gutenberg:` asks."""
+    downloads: str = ""
+    """Folder that keeps for good what was downloaded; by default `downloads` in bookloom's home."""
+    download: DownloadSettings = DownloadSettings()
+    folder_label: Literal["genre", "author"] | None = None
+    """What the name of a file's folder tells of its book, where anything."""
+
+    def downloader(self) -> Downloader:
+        """What downloads."""
+        return Downloader(Path(self.downloads), self.download)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that holds a book, or several, at a `place`.
+    """Something that holds a book, or several: `place` is a path, or what the source was.
 
     What is known of the book beforehand goes before what it says of itself.
     """
@@ -38,27 +83,59 @@ class Entry:
     language: str | None = None
 
 
-def find_entries(sources: Sequence[str]) -> Iterator[Entry | Refusal]:
+def find_entries(sources: Sequence[str], finding: Finding) -> Iterator[Entry | Refusal]:
     """Yield what the sources name, in their order, and a refusal for each that names nothing.
 
+    What is to be downloaded is downloaded now, one at a time, unless it was before.
+
     Raises:
-        UserMistake: the packaged plays are asked for and not installed.
+        UserMistake: the packaged plays are asked for and not installed, or a catalogue is none.
     """
     for source in sources:
-        if source == PACKAGED_PLAYS:
-            for path in play_paths():
-                book_id = f"{path.parent.name}/{path.stem}"
-                yield Entry("play", f"plays:{book_id}", str(path), path.stat().st_size)
-        else:
-            yield from _find_files(source)
+        try:
+            yield from _find(source, finding)
+        except Unreadable as error:
+            yield Refusal(source, "read", error.reason, error.remedy, error.offset)
 
 
-def content_digest(entry: Entry) -> str:
+def raw_books(entry: Entry, finding: Finding) -> Iterator[RawBook]:
+    """The bytes of the books that an entry holds; of one that was found to be downloaded, what the
+    cache has.
+
+    Raises:
+        Unreadable: they can't be had.
+    """
+    if entry.kind == "gutenberg":
+        yield fetch_gutenberg(entry.place, finding.downloader(), finding.mirror)
+    elif entry.kind == "url":
+        fetched = finding.downloader().fetch(entry.place)
+        name = entry.place.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+        told = (fetched.content_type or "").split(";")[0].strip().lower()
+        media_type = told if told in MEDIA_TYPES.values() else _media_type(name)
+        yield RawBook(entry.source, name, media_type, fetched.content, fetched.charset)
+    elif entry.kind == "nltk":
+        yield from read_nltk(entry.place)
+    else:
+        path = Path(entry.place)
+        try:
+            content = path.read_bytes()
+        except (OSError, ValueError) as error:
+            reason, remedy = _UNREADABLE.get(
+                type(error), (f"It can't be read: {error}.", "Copy it to another place.")
+            )
+            raise Unreadable(reason, remedy) from None
+        yield RawBook(entry.source, path.name, _media_type(path.name), content)
+
+
+def content_digest(entry: Entry, finding: Finding) -> str:
     """SHA-256 of an entry's bytes as they are now; empty where they can't be read."""
     try:
+        if entry.kind in ("gutenberg", "url", "nltk"):
+            parts = [sha256(raw.content).hexdigest() for raw in raw_books(entry, finding)]
+            return sha256("".join(parts).encode()).hexdigest()
         status = Path(entry.place).stat()
         return _file_digest(entry.place, status.st_size, status.st_mtime_ns)
-    except (OSError, ValueError):
+    except (OSError, ValueError, Unreadable):
         return ""
 
 
@@ -69,7 +146,38 @@ def _file_digest(path: str, num_bytes: int, modified_ns: int) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _find_files(source: str) -> Iterator[Entry | Refusal]:
+def _find(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
+    if source == PACKAGED_PLAYS:
+        for path in play_paths():
+            book_id = f"{path.parent.name}/{path.stem}"
+            yield Entry("play", f"plays:{book_id}", str(path), path.stat().st_size)
+    elif source.startswith(gutenberg_source.PREFIX):
+        fetched = fetch_gutenberg(source, finding.downloader(), finding.mirror)
+        yield Entry("gutenberg", source, source, len(fetched.content))
+    elif source.startswith(("http://", "https://")):
+        yield Entry("url", source, source, len(finding.downloader().fetch(source).content))
+    elif source.startswith(nltk_corpora.PREFIX):
+        for raw in read_nltk(source):
+            yield Entry("nltk", raw.source, raw.source, len(raw.content))
+    elif source.startswith(parquet_source.PREFIX):
+        path = Path(source.removeprefix(parquet_source.PREFIX))
+        yield Entry("parquet", source, str(path), _size(path))
+    elif source.endswith(CATALOGUE):
+        for book in read_catalogue(Path(source)):
+            yield from _find_known(book, finding)
+    else:
+        yield from _find_files(source, finding)
+
+
+def _find_known(book: CatalogueBook, finding: Finding) -> Iterator[Entry | Refusal]:
+    """What a catalogue names, with what it tells."""
+    told = {one.name: getattr(book, one.name) for one in fields(book) if one.name != "source"}
+    known = {name: value for name, value in told.items() if value is not None}
+    for found in find_entries([book.source], finding):
+        yield found if isinstance(found, Refusal) else replace(found, **known)
+
+
+def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
     path = Path(source)
     if path.is_dir():
         inside = path.rglob("*")
@@ -79,12 +187,26 @@ def _find_files(source: str) -> Iterator[Entry | Refusal]:
         paths = [found for found in map(Path, glob(source, recursive=True)) if found.is_file()]
         reason = "No file matches the pattern."
     else:
-        yield Entry("file", source, source, _size(path))
+        yield _file_entry(path, source, finding)
         return
     if not paths:
         yield Refusal(source, "read", reason, "Check the path, or put books there.", None)
     for found in sorted(paths):
-        yield Entry("file", str(found), str(found), _size(found))
+        yield _file_entry(found, str(found), finding)
+
+
+def _file_entry(path: Path, source: str, finding: Finding) -> Entry:
+    entry = Entry("file", source, str(path), _size(path))
+    if finding.folder_label is None:
+        return entry
+    label = path.absolute().parent.name
+    if finding.folder_label == "genre":
+        return replace(entry, genre=label)
+    return replace(entry, author=label)
+
+
+def _media_type(name: str) -> str:
+    return MEDIA_TYPES.get(Path(name).suffix.lower(), PLAIN_TEXT)
 
 
 def _size(path: Path) -> int:

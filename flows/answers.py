@@ -4,6 +4,40 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def books_text(result: Mapping[str, Any]) -> str:
+    """Each book with what would be removed from it, and each refusal."""
+    lines = []
+    for book in result["books"]:
+        about = [book["author"] or "unknown author", book["language"] or "language unknown"]
+        about += [str(book["year"])] if book["year"] else []
+        lines += [
+            f"{book['title']}  ({', '.join(about)})",
+            f"    {book['source']}",
+            f"    {book['num_characters']:,} characters, {len(book['sections'])} sections, "
+            f"{book['encoding']} ({book['encoding_reason']})",
+        ]
+        receipt = book["receipt"]
+        removed = [
+            f"{receipt[f'{part}_characters']:,} {where}"
+            for part, where in (("head", "before"), ("tail", "after"), ("inside", "inside"))
+            if receipt[f"{part}_characters"]
+        ]
+        if removed:
+            lines.append(f"    removed: {', '.join(removed)} ({receipt['share_removed']:.1%})")
+        elif receipt["kept_whole"]:
+            lines.append(f"    kept whole: {receipt['reason']}")
+        if book["repeats"]:
+            lines.append(f"    repeats {book['repeats']}: a book is taken once")
+    refusals = result["refusals"]
+    lines += [f"refused  {row['source']}: {row['reason']} {row['remedy']}" for row in refusals]
+    num_books = len(result["books"])
+    repeated = sum(book["repeats"] is not None for book in result["books"])
+    lines.append(
+        f"{num_books - repeated:,} books, {repeated:,} repeated, {len(refusals):,} refused"
+    )
+    return "\n".join(lines)
+
+
 def trace_text(result: Mapping[str, Any]) -> str:
     """Each step of a trace, and where its files are."""
     lines = [f"model {result['model']}", "      nats  entropy  change  token         expected"]

@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from data.errors import UserMistake
 from flows import answers, bag_commands
 from flows.command_tools import MISTAKE_EXIT_CODE, AsJson, examples, print_answer, validated
-from flows.environment import home_store, prepare, tracking_uri
+from flows.environment import home, home_store, prepare, tracking_uri
 
 app = App(
     name="bookloom",
@@ -30,6 +30,7 @@ app = App(
         "bookloom run",
         "bookloom run --deployment standard",
         'bookloom run --books my-novel.txt "shelf/*.txt"',
+        "bookloom run --books gutenberg:105 gutenberg:1342 gutenberg:158",
         "bookloom run --unit character --minutes 10",
         "bookloom run --books my-novel.txt --warm-start newest",
     )
@@ -47,7 +48,7 @@ def run(
 
     Args:
         deployment: whose settings in prefect.yaml to use.
-        books: text files, folders or patterns to read in place of the deployment's books.
+        books: what to read in place of the deployment's books: see bookloom books --help.
         unit: what a token is, in place of the deployment's choice.
         minutes: how long to train the language model, in place of the deployment's epochs.
         warm_start: a model to go on training from, such as models:/bookloom/1, or newest.
@@ -68,6 +69,31 @@ def run(
             settings = {**settings, step: {**settings.get(step, {}), name: value}}
     summary = run_pipeline(settings)
     print_answer(summary, as_json, summary_text)
+
+
+@app.command(
+    help_epilogue=examples(
+        "bookloom books",
+        'bookloom books my-novel.txt "shelf/*.txt"',
+        "bookloom books gutenberg:1342 https://example.org/novel.txt",
+        "bookloom books shelf.toml --json",
+    )
+)
+def books(*sources: str, as_json: AsJson = False) -> None:
+    """What sources hold: which books would be read, what would be removed, what refused.
+
+    Args:
+        sources: text files, folders, patterns, gutenberg:NUMBER, https://…, nltk:CORPUS/FILE,
+            parquet:PATH or a catalogue (.toml); by default the packaged plays.
+        as_json: print one JSON object.
+    """
+    from data.reading import Reading
+    from data.sources import Finding
+    from tasks.books import books as look_at_books
+
+    finding = Finding(downloads=str(home() / "downloads"))
+    held = look_at_books([*sources] or ["plays"], finding, Reading())
+    print_answer(held, as_json, answers.books_text)
 
 
 @app.command(

@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.environment import home_store, tracking_uri
+from flows.environment import home, home_store, tracking_uri
 from tasks.cluster import ClusterSettings, cluster
 from tasks.count import CountSettings, count
 from tasks.embed import EmbedSettings, embed
@@ -72,6 +72,7 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
         seed=settings.seed,
         num_threads=settings.num_threads,
         workers=settings.workers,
+        downloads=str(home() / "downloads"),
         settings=settings.model_dump(mode="json"),
     ) as run:
         before = [warm_start(run, settings.warm_start)] if settings.warm_start.model else []

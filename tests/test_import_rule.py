@@ -32,7 +32,7 @@ HOMES = {
         "tasks/seams/served_model.py",
         "tasks/seams/scoring_server.py",
     ),
-    "nltk": ("tasks/seams/tokeniser.py",),
+    "nltk": ("tasks/seams/tokeniser.py", "data/nltk_corpora.py"),
     "matplotlib": ("tasks/seams/",),
     "plotly": ("tasks/seams/",),
     "gensim": ("tasks/seams/word_vectors.py",),

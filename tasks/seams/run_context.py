@@ -30,6 +30,8 @@ class RunContext(BaseModel):
     num_threads: int
     workers: Workers = Workers()
     """Who works on shards; no result depends on it."""
+    downloads: str = "downloads"
+    """Folder of what was downloaded, where the settings name none."""
     tracking_uri: str | None
     """MLflow's store; none tracks nothing."""
     mlflow_run_id: str | None
@@ -46,6 +48,7 @@ def open_run(
     seed: int,
     num_threads: int,
     workers: Workers,
+    downloads: str,
     settings: Mapping[str, Any],
 ) -> Iterator[RunContext]:
     """A run of the pipeline: its context, and an MLflow run that ends as the block ends.
@@ -68,6 +71,7 @@ def open_run(
             seed=seed,
             num_threads=num_threads,
             workers=workers,
+            downloads=downloads,
             tracking_uri=tracking_uri,
             mlflow_run_id=tracked.run_id,
             provenance=provenance,

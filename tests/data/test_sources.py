@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from data.books import Book, Refusal
-from data.reading import read_entry, words_digest
-from data.sources import Entry, content_digest, find_entries
+from data.reading import ReadBook, Reading, read_entry, words_digest
+from data.sources import Entry, Finding, content_digest, find_entries
+
+FINDING = Finding()
 
 
 @pytest.fixture
@@ -28,8 +30,9 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def read_books(sources: Sequence[str]) -> list[Book | Refusal]:
     found: list[Book | Refusal] = []
-    for entry in find_entries(sources):
-        found += read_entry(entry) if isinstance(entry, Entry) else [entry]
+    for entry in find_entries(sources, FINDING):
+        items = read_entry(entry, FINDING, Reading()) if isinstance(entry, Entry) else [entry]
+        found += [item.book if isinstance(item, ReadBook) else item for item in items]
     return found
 
 
@@ -58,16 +61,16 @@ def test_a_file_or_a_pattern_means_what_it_names(shelf: Path) -> None:
 
 
 def test_entries_come_in_the_order_of_the_sources_with_their_sizes(shelf: Path) -> None:
-    found = list(find_entries(["shelf/b.txt", "shelf/a.TXT", "shelf/gone.txt"]))
+    found = list(find_entries(["shelf/b.txt", "shelf/a.TXT", "shelf/gone.txt"], FINDING))
     sizes = [(one.source, one.num_bytes) for one in found if isinstance(one, Entry)]
     assert sizes == [("shelf/b.txt", 7), ("shelf/a.TXT", 6), ("shelf/gone.txt", 0)]
 
 
 def test_a_digest_is_that_of_the_content_now(shelf: Path) -> None:
     def digest(name: str) -> str:
-        [entry] = find_entries([f"shelf/{name}"])
+        [entry] = find_entries([f"shelf/{name}"], FINDING)
         assert isinstance(entry, Entry)
-        return content_digest(entry)
+        return content_digest(entry, FINDING)
 
     before = digest("b.txt")
     assert before == hashlib.sha256(b"Second.").hexdigest()

@@ -41,7 +41,18 @@ def mistake(finished: "subprocess.CompletedProcess[str]") -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "generate", "play", "serve-model", "score", "trace", "write", "export", "lineage"],
+    [
+        "run",
+        "books",
+        "generate",
+        "play",
+        "serve-model",
+        "score",
+        "trace",
+        "write",
+        "export",
+        "lineage",
+    ],
 )
 def test_help_has_examples(command: str) -> None:
     finished = bookloom(command, "--help")
@@ -232,3 +243,20 @@ def test_run_prints_one_json_object(
     tree = bookloom("lineage", "text_codes", BOOKLOOM_HOME=str(tmp_path / "home"))
     assert tree.returncode == 0
     assert "made by read" in tree.stdout
+
+
+def test_books_says_what_would_be_read_removed_and_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "one.txt").write_text("CHAPTER I\n\nOne day. " * 40)
+    (tmp_path / "same.txt").write_text("CHAPTER I\r\n\r\nOne day. " * 40)
+    answer = json.loads(
+        bookloom("books", str(tmp_path), "--json", BOOKLOOM_HOME=str(tmp_path / "home")).stdout
+    )
+    assert [Path(book["source"]).name for book in answer["books"]] == ["one.txt", "same.txt"]
+    assert answer["books"][1]["repeats"] == answer["books"][0]["book_id"]
+    assert answer["books"][0]["receipt"]["share_removed"] == 0.0
+    [refusal] = answer["refusals"]
+    assert "empty" in refusal["reason"]
+    shown = bookloom("books", str(tmp_path), BOOKLOOM_HOME=str(tmp_path / "home")).stdout
+    assert "1 books, 1 repeated, 1 refused" in shown
+    assert not (tmp_path / "home" / "store").exists()

@@ -1,0 +1,243 @@
+"""Where Project Gutenberg's additions to a book lie: header, credits, notes, pictures, footer.
+
+A mark is only believed where it can be true: the header's in a text that names Project Gutenberg in
+its first lines, the footer's where nothing follows but more of the licence. So a text that quotes
+one, or a *Complete Works* whose single works each have theirs, is not cut there.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from data.documents import Removal
+from data.headings import is_heading
+
+ZONE = 40_000  # characters at either end; the longest header has 18,000, the licence 20,000
+_LINES = re.IGNORECASE | re.MULTILINE
+_LEAD = r"^[^\w\n]{0,12}"  # stars and brackets
+
+SIGN = re.compile(r"proje[ck]t[ \n]gutenberg", re.IGNORECASE)
+_START = re.compile(
+    _LEAD + r"(?:start|beginning) of (?:the |this )?(?:copyrighted )?project gutenberg\b.*", _LINES
+)
+_SMALL_PRINT_START = re.compile(_LEAD + r"start\W{1,8}the small print.*", _LINES)
+_SMALL_PRINT_END = re.compile(_LEAD + r"end\W{1,8}the small print.*", _LINES)
+_END = re.compile(
+    _LEAD + r"(?:end|ende|fin|fine|einde|slut|loppu)\b.{0,60}?\bproje[ck]t gutenberg.*", _LINES
+)
+_LICENCE = re.compile(
+    _LEAD + r"(?:start:? full licen[sc]e|the full project gutenberg licen[sc]e|start\W{1,8}the "
+    r"small print).*",
+    _LINES,
+)
+# Words of licences and old headers, and of no novel.
+_STRONG = re.compile(
+    r"proje[ck]t[ \n]gutenberg|\be-?texts?\b|gutenberg\.(?:org|net)|electronic works|small print"
+    r"|this file should be named|updated editions will|distributed[ \n]proofread|pgdp\.net",
+    re.IGNORECASE,
+)
+_OPENING = re.compile(
+    r"project gutenberg(?:['’]s\b| e-?(?:text|book))|for the use of anyone anywhere", re.IGNORECASE
+)
+FIELD = re.compile(
+    r"^(title|author|editor|translator|illustrator|release date|posting date|first posted"
+    r"|(?:last|most recently) updated|language|edition|credits|produced by|(?:character set )?"
+    r"encoding) ?:[ \t]*(\S.*)$",
+    _LINES,
+)
+_MADE = r"(?:produced|prepared|transcribed|scanned|typed|digiti[sz]ed|proofread)"
+_CREDITS = re.compile(
+    rf"[^\w\n]{{0,6}}(?:(?:(?:text|html|file|e-?text|e-?book) )?(?:was )?(?:{_MADE}(?: and \w+)?"
+    rf"|version) (?:by|from)\b|credits?:|this (?:\S+ ){{1,3}}(?:was|is|has been) (?:\w+ ){{0,2}}"
+    rf"{_MADE}\b)",
+    re.IGNORECASE,
+)
+_CREDITS_PERHAPS = re.compile(
+    r"\W{0,6}(?:this|note|html|images?|updated?|thanks|(?:online )?distributed|https?"
+    r"|dieses buch|dieser text|dieses werk|ce document|ce livre|ce texte|este libro)\b",
+    re.IGNORECASE,
+)
+_SCANNING = re.compile(
+    r"gutenberg|\be-?texts?\b|https?:|www\.|\bscan(?:s|ned|ning)\b|proofread|num[ée]ris|internet"
+    r"|présenté en lecture|gallica|zur Verfügung gestellt",
+    re.IGNORECASE,
+)
+_NOTE = re.compile(
+    r"(?:^[^\w\n]{0,6}|\[[^\w\n]{0,3})(?:transcriber['’]?s?['’]? notes?"
+    r"|anmerkung(?:en)? zur transkription|notes? (?:du transcripteur|de transcription))\b",
+    _LINES,
+)
+_ILLUSTRATION = re.compile(r"\[illustrations?\b", re.IGNORECASE)
+_NOTICE = re.compile(r"<<THIS ELECTRONIC VERSION OF\b[^<>]{0,2000}>>")  # inside 1990s Shakespeares
+_PARAGRAPH = re.compile(r"\S.*(?:\n.*\S.*)*")
+_BRACKET = re.compile(r"[\[\]]")
+_BLANK_LINES = re.compile(r"(?:[^\S\n]*\n)+")
+_DEEPEST_INDENT = 100
+_TWO_BLANK_LINES = re.compile(r"\n[^\S\n]*\n[^\S\n]*\n")
+
+
+def find_header(text: str) -> tuple[int, str | None]:
+    """Where the header ends (0 where there is none), and the line that ends it, if one does."""
+    lines = (line for line in text[: ZONE // 4].split("\n") if line.strip())
+    top = "\n".join(islice(lines, 12))
+    if not (SIGN.search(top) or FIELD.match(top)):
+        return 0, None
+    start, small_print = _START.search(text, 0, ZONE), _SMALL_PRINT_END.search(text, 0, ZONE)
+    marker = start or small_print
+    if start and small_print:
+        # The later one, where only small print or a title page lies between them.
+        first, second = sorted((start, small_print), key=lambda one: one.start())
+        between = text[first.end() : second.start()]
+        is_one_header = len(between) < 1_500 or _SMALL_PRINT_START.search(between[:12_000])
+        marker = second if is_one_header else first
+    if marker:
+        return _end_of_marker(text, marker), " ".join(marker[0].split())
+    end = 0
+    if _OPENING.search("\n".join(top.split("\n", 3)[:3])):
+        for paragraph in _PARAGRAPH.finditer(text, 0, ZONE):
+            if not (_STRONG.search(paragraph[0]) or FIELD.match(paragraph[0])):
+                break
+            end = paragraph.end()
+    return end, None
+
+
+def _end_of_marker(text: str, marker: re.Match[str]) -> int:
+    """A marker with a long title is closed by stars on one of the next lines."""
+    end_of_paragraph = text.find("\n\n", marker.end(), marker.end() + 300)
+    closing = text.rfind("***", marker.end(), max(end_of_paragraph, marker.end()))
+    is_open = "***" in marker[0] and not marker[0].rstrip().endswith("*")
+    return closing + len("***") if is_open and closing != -1 else marker.end()
+
+
+def find_footer(text: str, after: int) -> tuple[int, str | None]:
+    """Where the footer begins (the text's end where there is none), and its first line.
+
+    The last marker counts, and those above it with nothing but the footer between: 'End of the
+    Project Gutenberg EBook of ...', '*** END OF ...', '*** START: FULL LICENSE ***'.
+    """
+    zone = max(after, len(text) - ZONE)
+    markers = [*_END.finditer(text, zone), *_LICENCE.finditer(text, zone)]
+    markers.sort(key=lambda one: one.start())
+    if not markers:
+        return len(text), None
+    first = markers.pop()
+    rest = text[first.end() :]
+    if rest.strip() and not _STRONG.search(rest[:1_500]):
+        return len(text), None
+    while markers:
+        between = text[markers[-1].end() : first.start()]
+        title, _, below = between.partition("\n\n")
+        is_title = not below.strip() and len(title) < 300
+        if not (is_title or (len(between) < 4_000 and _STRONG.search(between))):
+            break
+        first = markers.pop()
+    begin = first.start()
+    # 'This etext was prepared by ...' may stand above.
+    for paragraph in reversed(list(_PARAGRAPH.finditer(text, max(after, begin - 1_500), begin))):
+        if not _is_credit(paragraph[0]):
+            break
+        begin = paragraph.start()
+    return begin, " ".join(first[0].split())
+
+
+def parts_of_header(text: str, end: int) -> Iterator[Removal]:
+    """The header, and the small print in it."""
+    small_print = _SMALL_PRINT_START.search(text, 0, end)
+    begin = small_print.start() if small_print else end
+    yield Removal(0, begin, "header")
+    yield Removal(begin, end, "small print")
+
+
+def parts_of_footer(text: str, begin: int) -> Iterator[Removal]:
+    """The footer, and the licence in it."""
+    licence = _LICENCE.search(text, begin)
+    end = licence.start() if licence else len(text)
+    yield Removal(begin, end, "footer")
+    yield Removal(end, len(text), "licence")
+
+
+def credits_below(text: str, begin: int, end: int) -> Iterator[Removal]:
+    """Who produced the file: at once below the header, or in brackets on the title page."""
+    is_at_once = True
+    for paragraph in _PARAGRAPH.finditer(text, begin, min(end, begin + 4_000)):
+        words = paragraph[0]
+        is_bracketed = words[0] in "[(" and words.rstrip()[-1] in "])" and _STRONG.search(words)
+        if len(words) < 1_500 and (is_bracketed or (is_at_once and _is_credit(words))):
+            yield Removal(*paragraph.span(), "credits")
+        elif not (_ILLUSTRATION.match(words) or _NOTE.match(words)):
+            is_at_once = False
+
+
+def _is_credit(paragraph: str) -> bool:
+    is_perhaps = _CREDITS_PERHAPS.match(paragraph) and _SCANNING.search(paragraph)
+    return bool(_CREDITS.match(paragraph) or is_perhaps)
+
+
+def notes(text: str, begin: int, end: int) -> Iterator[Removal]:
+    """What a transcriber says: in brackets anywhere, else near the book's beginning or end."""
+    head, tail = begin + 10_000, end - 15_000
+    position = begin
+    while found := _NOTE.search(text, position, end):
+        position = found.end()
+        bracket = text.find("[", found.start(), found.end())
+        if bracket != -1:
+            if closing := _closing_bracket(text, bracket, end, 5_000):
+                yield Removal(bracket, closing, "transcriber's note")
+        elif not head < found.start() < tail:
+            position = _end_of_note(text, found, end)
+            yield Removal(found.start(), position, "transcriber's note")
+
+
+def _end_of_note(text: str, found: re.Match[str], end: int) -> int:
+    """A note goes on to a gap of two blank lines or a heading; one with its text beside its name
+    is one paragraph, and so is one with no such end in sight, lest the book go with it.
+    """
+    paragraphs = _PARAGRAPH.finditer(text, found.start(), min(end, found.start() + 6_000))
+    name = next(paragraphs)
+    if "\n" in name[0] or len(name[0].strip()) > 40:
+        return name.end()
+    body = next(paragraphs, name)
+    end_of_note = body.end()
+    for paragraph in paragraphs:
+        gap = text[end_of_note : paragraph.start()]
+        if _TWO_BLANK_LINES.match(gap) or is_heading(paragraph[0]):
+            return end_of_note
+        end_of_note = paragraph.end()
+    return end_of_note if end - found.start() <= 6_000 else body.end()
+
+
+def illustrations(text: str, begin: int, end: int) -> Iterator[Removal]:
+    """'[Illustration: caption]', also over several lines and with brackets inside."""
+    for found in _ILLUSTRATION.finditer(text, begin, end):
+        closing = _closing_bracket(text, found.start(), end, 1_500)
+        if closing:
+            yield Removal(found.start(), closing, "illustration")
+
+
+def notices(text: str) -> Iterator[Removal]:
+    """The licence that a *Complete Works* of the 1990s repeats above each of its works."""
+    for found in _NOTICE.finditer(text):
+        yield Removal(*found.span(), "licence")
+
+
+def _closing_bracket(text: str, opening: int, end: int, longest: int) -> int | None:
+    """One past the bracket that closes the one at `opening`, if it does so soon."""
+    depth = 0
+    for bracket in _BRACKET.finditer(text, opening, min(end, opening + longest)):
+        depth += 1 if bracket[0] == "[" else -1
+        if depth == 0:
+            return bracket.end()
+        if depth > 3:
+            break
+    return None
+
+
+def with_its_lines(text: str, removal: Removal) -> Removal:
+    """With the blank lines below, where the removal fills its lines."""
+    before = text[max(0, removal.start - _DEEPEST_INDENT) : removal.start]
+    indent = len(before) - len(before.rstrip(" \t"))
+    begin = removal.start - indent
+    below = _BLANK_LINES.match(text, removal.end)
+    if below and (begin == 0 or text[begin - 1] == "\n"):
+        return Removal(begin, below.end(), removal.kind)
+    return removal

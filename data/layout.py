@@ -1,0 +1,247 @@
+"""Undo what the printed page did to a text: words cut at line ends, page numbers, running heads.
+
+What is page and what is book is told by one observation: a page turns in the middle of a sentence,
+a chapter, a stanza or a speaker's name does not. So a line that recurs is furniture of the page if
+it often stands between two halves of a sentence.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.documents import Document, Edit, edited
+
+_LETTER = r"[^\W\d_]"
+_WORD = re.compile(rf"{_LETTER}+(?:[-‐]{_LETTER}+)*")
+_LINE_END_HYPHEN = re.compile(rf"(?<={_LETTER})[-‐\xad]\n[^\S\n]*(?={_LETTER})")
+_LAST_WORD = re.compile(rf"(?:{_LETTER}+[-‐])*{_LETTER}+\Z")
+_REST_OF_LINE_WORD = re.compile(r"\S{1,80}")
+_LONGEST_WORD = 60  # characters; bounds what is looked at around a hyphen
+
+_PARAGRAPH = re.compile(r"\S.*(?:\n.*\S.*)*")
+_PAGE_LINE = re.compile(
+    r"[-–—\[({]{0,2} ?(?:page |pg\.? ?|p\. ?)?(\d{1,4}) ?[-–—\])}]{0,2}", re.IGNORECASE
+)
+_DIGITS_AND_SPACES = re.compile(r"[\d\s]+")
+_SURE_PAGE_LINES = {"[pg]", "[pg.]", "[page]", "[p.]", "{pg}", "{page}", "{p.}", "{}"}
+_PAGE_IN_LINE = re.compile(r"[\[{](?:pg\.?|page) ?\d{1,4}[\]}]", re.IGNORECASE)
+_SENTENCE_ENDS = ".!?:;…\"'”’»)]*_"
+_LONGEST_HEAD = 60  # characters
+_MOST_LINES = 3  # of furniture between two blank lines
+_FARTHEST_PAGE = 8  # from the number before: some pages, with pictures or titles, show none
+_IN_SENTENCE = 0.25  # of the lines that recur; by chance a page turns so in more than half
+
+_PLAIN = {"“": '"', "”": '"', "„": '"', "‟": '"', "«": '"', "»": '"', "‹": "'", "›": "'"}
+_PLAIN |= {"‘": "'", "’": "'", "‚": "'", "‛": "'", "‐": "-", "‑": "-", "–": "-"}
+_PLAIN |= {"—": "--", "―": "--", "…": "..."}
+_TYPOGRAPHIC = re.compile(f"[{''.join(_PLAIN)}]")
+_LINE_END_IN_PARAGRAPH = re.compile(r"(?<=\S)\n(?=\S)")
+_SHORTEST_WRAPPED_LINE = 45  # characters; a shorter line ends where its author ended it
+
+
+class Layout(BaseModel):
+    """What of the printed page is undone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    join_hyphens: Literal["known", "always", "never"] = "known"
+    """Join a word cut at a line's end: where the text has the joined word elsewhere, or always."""
+    remove_page_numbers: bool = True
+    """Take out '[Pg 12]', '{12}' and lines '- 12 -' or '12' that count the pages."""
+    remove_running_heads: bool = True
+    """Take out a short line that recurs in the middle of sentences: a title atop the pages."""
+    fewest_repeats: int = Field(5, ge=2)
+    """Fewer lines than this are neither page numbers nor running heads."""
+    plain_typography: bool = False
+    """Write “ ” ‘ ’ — … as " " ' ' -- ...; off, for a book's characters are the book's."""
+    unwrap_lines: bool = False
+    """Write a paragraph of prose as one line. Off, for sentences and tokens take any white space
+    for one space, and so it would change only how the text looks."""
+
+
+def tidy(document: Document, settings: Layout) -> Document:
+    """Undo the printed page; sections follow their words.
+
+    Page furniture goes first, for it may lie between the halves of a word.
+    """
+    steps: list[Callable[[str], Iterator[Edit]]] = []
+    if settings.remove_page_numbers or settings.remove_running_heads:
+        steps.append(lambda text: _without_furniture(text, settings))
+    if settings.remove_page_numbers:
+        steps.append(_without_pages_in_lines)
+    if settings.join_hyphens != "never":
+        steps.append(lambda text: _joined_words(text, settings.join_hyphens == "always"))
+    if settings.unwrap_lines:
+        steps.append(_unwrapped)
+    if settings.plain_typography:
+        steps.append(_plain)
+    for step in steps:
+        document = edited(document, list(step(document.text)))
+    return document
+
+
+class _Line(NamedTuple):
+    start: int
+    end: int
+    key: str  # what recurs: the form of a page number, or the words of a running head
+    number: int | None  # of a page line
+
+
+class _Block(NamedTuple):
+    """Lines that may be furniture, alone between two paragraphs of the book."""
+
+    above: int  # the end of the paragraph above, or the text's beginning
+    below: int  # the start of the paragraph below, or the text's end
+    lines: tuple[_Line, ...]
+    is_in_sentence: bool
+
+
+def _without_furniture(text: str, settings: Layout) -> Iterator[Edit]:
+    blocks = _blocks(text, settings.fewest_repeats)
+    furniture: set[_Line] = set()
+    by_key: dict[str, list[tuple[_Line, bool]]] = {}
+    for block in blocks:
+        for line in block.lines:
+            by_key.setdefault(line.key, []).append((line, block.is_in_sentence))
+    for key, lines in by_key.items():
+        is_page = lines[0][0].number is not None
+        if is_page and key in _SURE_PAGE_LINES and settings.remove_page_numbers:
+            furniture.update(line for line, _ in lines)
+        elif settings.remove_page_numbers if is_page else settings.remove_running_heads:
+            for run in _increasing(lines) if is_page else [lines]:
+                num_in_sentence = sum(is_in_sentence for _, is_in_sentence in run)
+                if len(run) >= settings.fewest_repeats and num_in_sentence >= _IN_SENTENCE * len(
+                    run
+                ):
+                    furniture.update(line for line, _ in run)
+    for block in blocks:
+        if furniture.issuperset(block.lines):
+            between = "\n" if block.is_in_sentence else "\n\n"
+            is_between = block.above > 0 and block.below < len(text)
+            yield Edit(block.above, block.below, between if is_between else "")
+        else:
+            for line in block.lines:
+                if line in furniture:
+                    yield Edit(line.start, min(line.end + 1, len(text)), "")
+
+
+def _blocks(text: str, fewest_repeats: int) -> list[_Block]:
+    paragraphs = [(one, _page_lines(one)) for one in _PARAGRAPH.finditer(text)]
+    repeats = Counter(line.key for _, lines in paragraphs for line in lines)
+
+    def may_be_furniture(paragraph: tuple[re.Match[str], Sequence[_Line]]) -> bool:
+        keys = {line.key for line in paragraph[1]}
+        return bool(keys) and all(
+            repeats[key] >= fewest_repeats or key in _SURE_PAGE_LINES for key in keys
+        )
+
+    blocks: list[_Block] = []
+    groups = [(is_one, list(group)) for is_one, group in groupby(paragraphs, may_be_furniture)]
+    for index, (is_furniture, group) in enumerate(groups):
+        if is_furniture:
+            above = groups[index - 1][1][-1][0] if index > 0 else None
+            below = groups[index + 1][1][0][0] if index + 1 < len(groups) else None
+            is_in_sentence = (
+                above is not None
+                and below is not None
+                and above[0].rstrip()[-1] not in _SENTENCE_ENDS
+                and below[0][0].islower()
+            )
+            blocks.append(
+                _Block(
+                    above.end() if above else 0,
+                    _start_below(text, below, is_in_sentence),
+                    tuple(line for _, lines in group for line in lines),
+                    is_in_sentence,
+                )
+            )
+    return blocks
+
+
+def _start_below(text: str, below: re.Match[str] | None, is_in_sentence: bool) -> int:
+    """A new paragraph keeps its indentation; the rest of a broken one has none of its own."""
+    if below is None:
+        return len(text)
+    return below.start() if is_in_sentence else text.rfind("\n", 0, below.start()) + 1
+
+
+def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
+    """The lines of a paragraph that looks like page numbers and running heads; else none."""
+    if len(paragraph[0]) > 2 * _MOST_LINES * _LONGEST_HEAD:
+        return ()
+    lines: list[_Line] = []
+    start = paragraph.start()
+    for raw_line in paragraph[0].split("\n"):
+        line = raw_line.strip()
+        key = _DIGITS_AND_SPACES.sub("", line).casefold()
+        page = _PAGE_LINE.fullmatch(line)
+        if len(line) > _LONGEST_HEAD or not (page or any(map(str.isalpha, key))):
+            return ()
+        lines.append(_Line(start, start + len(raw_line), key, int(page[1]) if page else None))
+        start += len(raw_line) + 1
+    return tuple(lines) if len(lines) <= _MOST_LINES else ()
+
+
+def _increasing(lines: Sequence[tuple[_Line, bool]]) -> Iterator[list[tuple[_Line, bool]]]:
+    """The runs in which each number is a few more than the one before."""
+    run: list[tuple[_Line, bool]] = []
+    for line in lines:
+        number, before = line[0].number or 0, (run[-1][0].number or 0) if run else None
+        if before is not None and not before < number <= before + _FARTHEST_PAGE:
+            yield run
+            run = []
+        run.append(line)
+    yield run
+
+
+def _without_pages_in_lines(text: str) -> Iterator[Edit]:
+    for page in _PAGE_IN_LINE.finditer(text):
+        yield Edit(*page.span(), "")
+
+
+def _joined_words(text: str, always: bool) -> Iterator[Edit]:
+    """Words in one piece, the line end behind them.
+
+    Without the hyphen where the text has the word so elsewhere; with it where it has that.
+    """
+    hyphens = list(_LINE_END_HYPHEN.finditer(text))
+    if not hyphens:
+        return
+    occurrences = Counter(word[0].casefold() for word in _WORD.finditer(text))
+    for hyphen in hyphens:
+        first = _LAST_WORD.search(text[max(0, hyphen.start() - _LONGEST_WORD) : hyphen.start()])
+        second = _WORD.match(text, hyphen.end(), hyphen.end() + _LONGEST_WORD)
+        if first is None or second is None:
+            continue
+        joined, hyphenated = (
+            occurrences[f"{first[0]}{between}{second[0]}".casefold()] for between in ("", "-")
+        )
+        is_one_case = second[0][0].islower() or first[0].isupper()
+        if hyphen[0][0] == "\xad" or joined >= max(1, hyphenated):
+            begin = hyphen.start()
+        elif hyphenated:
+            begin = hyphen.start() + 1
+        elif always:
+            begin = hyphen.start() + (not is_one_case)  # 'Anglo-Saxon' keeps its hyphen
+        else:
+            continue
+        yield Edit(begin, hyphen.end(), "")
+        rest = _REST_OF_LINE_WORD.match(text, hyphen.end())
+        if rest and text[rest.end() : rest.end() + 1] == " ":
+            yield Edit(rest.end(), rest.end() + 1, "\n")
+
+
+def _unwrapped(text: str) -> Iterator[Edit]:
+    for line_end in _LINE_END_IN_PARAGRAPH.finditer(text):
+        start_of_line = text.rfind("\n", 0, line_end.start()) + 1
+        if line_end.start() - start_of_line >= _SHORTEST_WRAPPED_LINE:
+            yield Edit(*line_end.span(), " ")
+
+
+def _plain(text: str) -> Iterator[Edit]:
+    for character in _TYPOGRAPHIC.finditer(text):
+        yield Edit(*character.span(), _PLAIN[character[0]])

@@ -1,0 +1,138 @@
+"""Books in a Parquet table, one a row: `parquet:PATH`.
+
+The column `text` is needed; `title`, `author`, `year`, `genre`, `language`, `licence`, `book_id`
+and `source` are taken where they are, and others are left alone. Rows are read a few at a time, so
+that a table may be larger than the memory.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.books import Refusal
+
+PREFIX = "parquet:"
+
+_ROWS_AT_ONCE = 32
+_READ_BYTES = 2**20  # without it, Arrow reads a row group's whole column at once
+_LANGUAGE = re.compile("[a-z]{2}")
+_YEARS = range(-3000, 3001)
+
+
+@dataclass(frozen=True)
+class ParquetRow:
+    """A book's text and what its row says of it. What it does not say is None."""
+
+    row: int  # counted from 0, as the tools of such tables do
+    text: str
+    title: str | None = None
+    author: str | None = None
+    year: int | None = None
+    genre: str | None = None
+    language: str | None = None  # two-letter code
+    licence: str | None = None
+    book_id: str | None = None
+    source: str | None = None
+
+
+_COLUMNS = tuple(column.name for column in fields(ParquetRow) if column.name != "row")
+
+
+class _Refused(Exception):
+    def __init__(self, reason: str, remedy: str) -> None:
+        self.reason, self.remedy = reason, remedy
+
+
+def read_parquet(path: Path) -> Iterator[ParquetRow | Refusal]:
+    """Yield the books of a table in its order, and a refusal for each row that is none.
+
+    A refusal's source is the table's, with the row's number after `#` where it is a row's. Where a
+    column is missing or of a wrong type, or the file is damaged, a refusal of the table ends it.
+    """
+    source = f"{PREFIX}{path}"
+    row = 0
+    try:
+        # The check of pages is slow by a few per cent; without it, damage is taken for text.
+        with pq.ParquetFile(
+            path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True
+        ) as table:
+            columns = _checked_columns(table.schema_arrow)
+            for batch in table.iter_batches(_ROWS_AT_ONCE, columns=columns):
+                for index in range(batch.num_rows):
+                    yield _read_row(batch, index, row, source)
+                    row += 1
+        if not row:
+            raise _Refused("The table has no rows.", "Give one with a book in it.")
+    except _Refused as refused:
+        yield Refusal(source, "read", refused.reason, refused.remedy, None)
+    except FileNotFoundError:
+        yield Refusal(source, "read", "There is no such file.", "Check the path.", None)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        what = f"It is damaged after {row} rows" if row else "It is no whole Parquet file"
+        remedy = "Write or fetch the table anew from where it came."
+        yield Refusal(source, "read", f"{what}: {error}.", remedy, None)
+
+
+def _checked_columns(schema: pa.Schema) -> list[str]:
+    """The columns to read, once they are known to be readable."""
+    if "text" not in schema.names:
+        reason = f"The table has no column text; it has {', '.join(schema.names) or 'none'}."
+        raise _Refused(reason, "Call the column of the books' texts so.")
+    columns = [name for name in _COLUMNS if name in schema.names]
+    for name in columns:
+        if schema.names.count(name) > 1:
+            reason = f"The table has {schema.names.count(name)} columns {name}."
+            raise _Refused(reason, "Leave one of them.")
+        column_type = schema.field(name).type
+        wanted = "whole numbers" if name == "year" else "strings"
+        if not (pa.types.is_null(column_type) or _holds(column_type, wanted)):
+            reason = f"The column {name} is of type {column_type}; it must hold {wanted}."
+            raise _Refused(reason, "Convert it.")
+    return columns
+
+
+def _holds(column_type: pa.DataType, wanted: str) -> bool:
+    if pa.types.is_dictionary(column_type):
+        column_type = column_type.value_type
+    if wanted == "whole numbers":
+        return bool(pa.types.is_integer(column_type))
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(column_type) for is_kind in kinds)
+
+
+def _read_row(batch: pa.RecordBatch, index: int, row: int, source: str) -> ParquetRow | Refusal:
+    try:
+        values = {name: _value(batch, name, index) for name in batch.schema.names}
+        _check_values(values)
+    except _Refused as refused:
+        reason = f"Row {row}, counted from 0: {refused.reason}"
+        return Refusal(f"{source}#{row}", "read", reason, refused.remedy, None)
+    return ParquetRow(row=row, **values)
+
+
+def _value(batch: pa.RecordBatch, name: str, index: int) -> Any:
+    """A cell's value; a string that is only white space says nothing, so it is None."""
+    try:
+        value = batch.column(name)[index].as_py()
+    except UnicodeDecodeError as error:
+        reason = f"its {name} is damaged: byte {error.start} begins no UTF-8 character."
+        raise _Refused(reason, "Write the table anew from where it came.") from None
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _check_values(values: dict[str, Any]) -> None:
+    if values["text"] is None:
+        raise _Refused("its text is null, or only white space.", "Leave the row out.")
+    if not any(map(str.isalpha, values["text"])):
+        raise _Refused("its text holds no letters.", "Leave the row out.")
+    language, year = values.get("language"), values.get("year")
+    if language is not None and not _LANGUAGE.fullmatch(language):
+        reason = f"its language {language!r} is no code of two small letters."
+        raise _Refused(reason, "Write it like en or de, or leave it null.")
+    if year is not None and year not in _YEARS:
+        raise _Refused(f"its year is {year}.", "Write it like 1813, or leave it null.")

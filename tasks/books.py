@@ -1,0 +1,57 @@
+"""Books: sources -> what they hold, and what would be read, removed or refused.
+
+in    the sources that a user names
+does  finds and reads each of their books, as `read` would
+out   for people what `bookloom books` prints; no table is written
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from data.books import Refusal
+from data.reading import ReadBook, Reading, read_entry, words_digest
+from data.sources import Entry, Finding, find_entries
+from tasks.seams.report import progress
+
+
+def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, Any]:
+    """`books`, each with what is known of it and its `receipt`, and `refusals`.
+
+    Raises:
+        UserMistake: a catalogue that is none, or plays that are not installed.
+    """
+    held: list[dict[str, Any]] = []
+    refusals: list[dict[str, Any]] = []
+    first_of: dict[str, str] = {}
+    for item in _items(sources, finding, reading):
+        if isinstance(item, Refusal):
+            refusals.append(asdict(item))
+            continue
+        book = item.book
+        first = first_of.setdefault(words_digest(book.text), book.book_id)
+        known = ("book_id", "title", "author", "year", "genre", "language", "source", "licence")
+        held.append(
+            {
+                **{name: getattr(book, name) for name in known},
+                "encoding": book.encoding,
+                "encoding_reason": book.encoding_reason,
+                "num_characters": len(book.text),
+                "sections": [section.heading for section in book.sections],
+                "repeats": first if first != book.book_id else None,
+                "receipt": asdict(item.receipt),
+            }
+        )
+    return {"books": held, "refusals": refusals}
+
+
+def _items(sources: list[str], finding: Finding, reading: Reading) -> Iterator[ReadBook | Refusal]:
+    found = list(find_entries(sorted(sources), finding))
+    sizes = [item.num_bytes if isinstance(item, Entry) else 0 for item in found]
+    with progress("look at books", sum(sizes), "bytes") as advance:
+        for item, size in zip(found, sizes, strict=True):
+            if isinstance(item, Refusal):
+                yield item
+            else:
+                yield from read_entry(item, finding, reading)
+            advance(size, item.source)
