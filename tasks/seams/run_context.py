@@ -47,9 +47,9 @@ def open_run(
     tracking_uri: str | None,
     seed: int,
     num_threads: int,
-    workers: Workers,
-    downloads: str,
     settings: Mapping[str, Any],
+    workers: Workers = Workers(),  # noqa: B008
+    downloads: str = "downloads",
 ) -> Iterator[RunContext]:
     """A run of the pipeline: its context, and an MLflow run that ends as the block ends.
 

@@ -382,10 +382,11 @@ def _missing(store: Store, manifest: Mapping[str, Any] | None) -> list[str]:
     outcome = manifest["outcome"]
     parts = dict.fromkeys(outcome["files"], 1)
     parts |= {table["name"]: table["num_parts"] for table in outcome["tables"].values()}
-    return [
-        f"{name} is missing, or a part of it"
+    gone = [f"{name} is missing" for name in parts if not store.exists(name)]
+    return gone or [
+        f"a part of {name} is missing"
         for name, num_parts in parts.items()
-        if not store.exists(name) or (num_parts > 1 and len(store.parts(name)) != num_parts)
+        if num_parts > 1 and len(store.parts(name)) != num_parts
     ]
 
 

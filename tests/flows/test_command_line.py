@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.answers import written_text
+from models.bundle import Bundle
+from tasks.score import score_text
+from tasks.seams.tracking import read_bundle
 from tasks.write import WriteSettings, write
 
 BOOKLOOM = str(Path(sys.executable).with_name("bookloom"))
@@ -105,7 +109,15 @@ def test_trace_writes_a_table_and_a_picture_and_agrees_with_score(
     finished = bookloom("trace", "--text", text, "--out", str(tmp_path / "deep" / "it"), *model)
     assert finished.returncode == 0, finished.stderr
     traced = json.loads(finished.stdout)
-    scored = json.loads(bookloom("score", "--text", text, *model).stdout)
+    _, content = read_bundle(miniature_run.tracking_uri, model[1])
+    # It shows what the language model carries along, whatever else sentences are scored by.
+    alone = replace(Bundle.from_bytes(content), ngram=None, lstm_weight=1.0, cache=None)
+    scored = score_text(alone, text)
+    assert set(json.loads(bookloom("score", "--text", text, *model).stdout)) == {
+        "model",
+        "tokens",
+        "total_nats",
+    }
     assert traced["total_nats"] == pytest.approx(scored["total_nats"], abs=1e-4)
     assert [step["token"] for step in traced["steps"][1:]] == [
         token["token"] for token in scored["tokens"]

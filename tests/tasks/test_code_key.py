@@ -241,7 +241,7 @@ def test_real_steps_reach_their_real_helpers() -> None:
         "tasks.count.training_tokens",
         "models.vocabulary.build_vocabulary",
         "models.vocabulary.UNKNOWN_SPELLINGS",
-        "models.batching.SPECIAL_TOKENS",
+        "models.special_tokens.SPECIAL_TOKENS",
         "data.schemas.VOCABULARY",
         "data.schemas.BOOK_ID",
     } <= found

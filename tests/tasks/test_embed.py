@@ -183,9 +183,8 @@ def _copied(store: Path, outcomes: list[StepOutcome]) -> list[StepOutcome]:
     """The outcomes with their tables in another store."""
     for outcome in outcomes:
         for table in outcome.tables.values():
-            Store(str(store / "again")).write_bytes(
-                table.name, Store(str(store)).read_bytes(table.name)
-            )
+            for part in Store(str(store)).parts(table.name):
+                Store(str(store / "again")).write_bytes(part, Store(str(store)).read_bytes(part))
     return outcomes
 
 

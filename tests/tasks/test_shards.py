@@ -78,7 +78,7 @@ def test_a_lost_part_is_made_again(miniature_shelf: Path, tmp_path: Path) -> Non
     (tmp_path / part).unlink()
     again = outcomes(tmp_path, miniature_shelf, TINY_SHARD)
     assert [outcome.reused for outcome in again] == [True, False, True, True]
-    assert "is missing, or a part of it" in again[1].reasons[0]
+    assert "a part of steps/tokenise" in again[1].reasons[0]
     assert (tmp_path / part).exists()
 
 
