@@ -24,6 +24,7 @@ from tasks.seams.tokeniser import (
     PunktModel,
     SentenceSplitter,
     learn_punkt,
+    learn_words,
     punkt_models,
     tokens_of,
 )
@@ -97,16 +98,18 @@ def sentence_columns(
 ) -> dict[str, list[Any]]:
     """A book's sentences as columns of the table; sections are (index, char_start, char_end)."""
     columns: dict[str, list[Any]] = {name: [] for name in SENTENCES.schema.names}
+    if unit == "word":
+        learn_words(text)
     for section_index, section_start, section_end in sections:
         for start, end in splitter.spans(text, section_start, section_end):
-            tokens, starts = tokens_of(text[start:end], unit)
+            tokens, starts = tokens_of(text[start:end], unit, start)
             columns["sentence_index"].append(len(columns["sentence_index"]))
             columns["section_index"].append(section_index)
             columns["char_start"].append(start)
             columns["char_end"].append(end)
             columns["num_characters"].append(len(" ".join(text[start:end].split())))
             columns["tokens"].append(tokens)
-            columns["token_starts"].append([start + first for first in starts])
+            columns["token_starts"].append(starts)
     num_sentences = len(columns["sentence_index"])
     columns |= {"book_id": [book_id] * num_sentences, "unit": [unit] * num_sentences}
     return columns

@@ -9,7 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTr
 from nltk.tokenize.treebank import TreebankWordDetokenizer
 
 from models.vocabulary import Unit
+from tasks.seams.word_spans import Span, WordCutter
 
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 CHARACTERS = re.compile(r"\S|(?<=\S)\s+(?=\S)")
@@ -103,16 +104,15 @@ class SentenceSplitter:
             start = next_start
 
 
-def tokens_of(sentence: str, unit: Unit) -> tuple[list[str], list[int]]:
-    """A sentence's tokens, and where in it each of them begins.
+def tokens_of(sentence: str, unit: Unit, offset: int = 0) -> tuple[list[str], list[int]]:
+    """A sentence's tokens, and where each of them begins, counted from `offset` on.
 
     A character token is a code point. A stretch of white space is one token, a space; white space
     at the sentence's edges is none, since `_end_` stands for the gap between two sentences.
     """
     if unit == "word":
-        spans = word_spans(sentence)
-        return [sentence[start:end] for start, end in spans], [start for start, _ in spans]
-    starts = [match.start() for match in CHARACTERS.finditer(sentence)]
+        return _cutter().cut(sentence, offset)
+    starts = [offset + match.start() for match in CHARACTERS.finditer(sentence)]
     return list(" ".join(sentence.split())), starts
 
 
@@ -121,22 +121,36 @@ def words_of(tokens: Sequence[str], unit: Unit) -> Sequence[str]:
     return tokens if unit == "word" else tokens_of(as_written(tokens, unit), "word")[0]
 
 
-def word_spans(sentence: str) -> list[tuple[int, int]]:
-    """Spans of a sentence's tokens, as NLTKWordTokenizer cuts it.
+def word_spans(sentence: str) -> list[Span]:
+    """Spans of a sentence's tokens, exactly as NLTKWordTokenizer cuts it."""
+    words, starts = tokens_of(sentence, "word")
+    return [(start, start + len(word)) for word, start in zip(words, starts, strict=True)]
+
+
+def learn_words(text: str) -> None:
+    """Make ready for a text's sentences: its new words are cut at once, which saves NLTK's calls.
+
+    `tokens_of` gives the same without it, more slowly while most words are new.
+    """
+    _cutter().learn(text.split())
+
+
+@lru_cache(maxsize=1)
+def _cutter() -> WordCutter:
+    return WordCutter(partial(nltk_word_spans, NLTKWordTokenizer()))
+
+
+def nltk_word_spans(words: NLTKWordTokenizer, sentence: str) -> list[Span]:
+    """Spans of a sentence's tokens, by NLTK itself: exact and slow.
 
     NLTK's own `span_tokenize` looks its tokens up in the text and fails on some mixed quotation
     marks; its token boundaries stand even then, since it only ever adds blanks and respells
     straight quotation marks.
     """
     try:
-        return list(_words().span_tokenize(sentence))
+        return list(words.span_tokenize(sentence))
     except ValueError:
-        return _aligned(sentence, _words().tokenize(sentence))
-
-
-@lru_cache(maxsize=1)
-def _words() -> NLTKWordTokenizer:
-    return NLTKWordTokenizer()
+        return _aligned(sentence, words.tokenize(sentence))
 
 
 def _aligned(sentence: str, tokens: list[str]) -> list[tuple[int, int]]:

@@ -1,0 +1,92 @@
+"""Sentences and words, NLTK's own and ours: MB/s on the same text in the same run, on one core.
+
+    python benchmarks/tokenise.py --json
+    python benchmarks/tokenise.py shelf/*.txt
+
+The packaged plays by default. `identical` says whether every word stands where NLTK has it.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nltk.tokenize import NLTKWordTokenizer
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from data.plays import read_plays
+from tasks.seams.tokeniser import (
+    SentenceSplitter,
+    learn_punkt,
+    learn_words,
+    nltk_word_spans,
+    tokens_of,
+)
+
+PUNKT_CHARACTERS = 1_000_000
+
+
+def timed(work: Callable[[], Any], num_bytes: int) -> tuple[Any, float]:
+    """What it gives, and MB/s."""
+    started = time.process_time()
+    result = work()
+    return result, num_bytes / 1e6 / (time.process_time() - started)
+
+
+def main() -> None:
+    """Measure, and print a table or one JSON object."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", help="texts in UTF-8; the packaged plays by default")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    texts = [Path(name).read_text(encoding="utf-8") for name in options.files]
+    texts = texts or [book.text for book in read_plays()]
+    num_bytes = sum(len(text.encode()) for text in texts)
+    splitter = SentenceSplitter(learn_punkt("\n\n".join(texts)[:PUNKT_CHARACTERS]))
+
+    def split() -> list[list[str]]:
+        return [[text[a:b] for a, b in splitter.spans(text, 0, len(text))] for text in texts]
+
+    sentences, punkt = timed(split, num_bytes)
+    nltk = NLTKWordTokenizer()
+
+    def ours() -> list[tuple[list[str], list[int]]]:
+        found = []
+        for text, own in zip(texts, sentences, strict=True):
+            learn_words(text)
+            found += [tokens_of(sentence, "word") for sentence in own]
+        return found
+
+    every = [sentence for own in sentences for sentence in own]
+    expected, by_nltk = timed(
+        lambda: [nltk_word_spans(nltk, sentence) for sentence in every], num_bytes
+    )
+    found, by_us = timed(ours, num_bytes)
+    identical = all(
+        words == [sentence[a:b] for a, b in spans] and starts == [a for a, _ in spans]
+        for sentence, spans, (words, starts) in zip(every, expected, found, strict=True)
+    )
+    result = {
+        "megabytes": num_bytes / 1e6,
+        "num_sentences": len(every),
+        "sentences_megabytes_per_second": punkt,
+        "nltk_words_megabytes_per_second": by_nltk,
+        "words_megabytes_per_second": by_us,
+        "times_nltk": by_us / by_nltk,
+        "identical": identical,
+    }
+    print(
+        json.dumps(result)
+        if options.json
+        else "\n".join(f"{name:<32} {value}" for name, value in result.items())
+    )
+
+
+if __name__ == "__main__":
+    main()

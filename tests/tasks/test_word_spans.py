@@ -1,0 +1,99 @@
+"""Words cut by what was remembered of them: NLTK's own cut, on anything."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from nltk.tokenize import NLTKWordTokenizer
+
+from data.plays import read_plays
+from tasks.seams import word_spans as module
+from tasks.seams.tokeniser import (
+    PunktModel,
+    SentenceSplitter,
+    nltk_word_spans,
+    tokens_of,
+    word_spans,
+)
+from tasks.seams.word_spans import WordCutter
+
+TEST_DATA = Path(
+    os.environ.get("BOOKLOOM_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data")
+)
+NLTK = NLTKWordTokenizer()
+PIECES = [
+    *"ab1.,;:'\"`”’“‘()[]{}<>!?-—…$%&@#*/ \n\t中é\u0301\u00a0\u2028\u200b\x1c\x1f",
+    "''", "``", "...", "--", "can't", "cannot", "Gonna", "gim me", "'tis", "'Twas", "it's", "it's'",
+    "Mr.", "3,000", "1.5", "d'ye", "more'n", "wan na", "end.”)", "U.S.", " ", "  ",
+]  # fmt: skip
+
+
+def assert_as_nltk(sentence: str) -> None:
+    expected = nltk_word_spans(NLTK, sentence)
+    assert word_spans(sentence) == expected
+    words, starts = tokens_of(sentence, "word", 1000)
+    assert words == [sentence[start:end] for start, end in expected]
+    assert starts == [1000 + start for start, _ in expected]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=40))
+@example("")
+@example(" \n")
+@example("He said: 'it's' \nand 'twas done.\")")
+@settings(deadline=None, max_examples=1500)
+def test_wild_strings_are_cut_as_nltk_cuts_them(sentence: str) -> None:
+    assert_as_nltk(sentence)
+
+
+def sentences_of(text: str) -> list[str]:
+    splitter = SentenceSplitter(PunktModel((), (), (), ()))
+    return [text[start:end] for start, end in splitter.spans(text, 0, len(text))]
+
+
+def test_sentences_of_the_plays_are_cut_as_nltk_cuts_them() -> None:
+    sentences = [one for book in list(read_plays())[::6] for one in sentences_of(book.text)]
+    for sentence in random.Random(1).sample(sentences, 4000):
+        assert_as_nltk(sentence)
+
+
+@pytest.mark.skipif(
+    not TEST_DATA.is_dir(), reason=f"{TEST_DATA} is not here; set BOOKLOOM_TEST_DATA"
+)
+@pytest.mark.parametrize(
+    "name", ["books/carroll_alice.txt", "books/dickens_twocities.txt", "books_awkward/blns.txt"]
+)
+def test_sentences_of_real_books_are_cut_as_nltk_cuts_them(name: str) -> None:
+    text = (TEST_DATA / name).read_text(encoding="utf-8", errors="replace")
+    sentences = sentences_of(text)
+    for sentence in random.Random(1).sample(sentences, min(1500, len(sentences))):
+        assert_as_nltk(sentence)
+
+
+def test_new_words_without_end_are_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CUTS", 50)
+    cutter = WordCutter(lambda sentence: nltk_word_spans(NLTK, sentence))
+    for number in range(40):
+        sentence = " ".join(f"w{number}x{other}, it's" for other in range(10)) + "."
+        words, starts = cutter.cut(sentence)
+        expected = nltk_word_spans(NLTK, sentence)
+        assert words == [sentence[start:end] for start, end in expected]
+        assert starts == [start for start, _ in expected]
+        assert len(cutter._cuts) <= 100
+
+
+def test_each_distinct_word_goes_to_nltk_once() -> None:
+    asked = []
+
+    def slow(sentence: str) -> list[tuple[int, int]]:
+        asked.append(sentence)
+        return nltk_word_spans(NLTK, sentence)
+
+    cutter = WordCutter(slow)
+    cutter.learn(["It's", "the", "king's,", "isn't", "it?"])
+    num_asked = len(asked)
+    for _ in range(3):
+        cutter.cut("the king's, it? isn't It's the")
+    assert len(asked) == num_asked == 1
