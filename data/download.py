@@ -140,12 +140,12 @@ class Downloader:
         return min(wait, self._settings.most_wait_seconds)
 
     def _follow(self, target: httpx.URL, body: ArrivingBody) -> Fetched:
-        url = target
+        url = str(target)
         for _ in range(self._settings.most_redirects + 1):
             try:
-                answer = self._request(url, body)
+                answer = self._request(_checked_url(url), body)
             except Unreadable as error:
-                if url == target:
+                if url == str(target):
                     raise
                 reason = f"{target} leads on to another address. {error.reason}"
                 raise type(error)(reason, error.remedy) from error
@@ -158,7 +158,7 @@ class Downloader:
             "Open it in a browser and give the address where it ends.",
         )
 
-    def _request(self, url: httpx.URL, body: ArrivingBody) -> Fetched | httpx.URL:
+    def _request(self, url: httpx.URL, body: ArrivingBody) -> Fetched | str:
         """Ask for a URL once: what it holds, or which URL it sends on to."""
         settings = self._settings
         headers = {
@@ -177,7 +177,7 @@ class Downloader:
                     client.stream("GET", url, headers=headers) as answer,
                 ):
                     if answer.next_request is not None:
-                        return _checked_url(str(answer.next_request.url))
+                        return str(answer.next_request.url)
                     _refuse_status(url, answer)
                     return _fetched(url, body.read(url, answer), answer)
             except httpx.RemoteProtocolError as error:
@@ -198,6 +198,9 @@ def _checked_url(url: str) -> httpx.URL:
         raise Unreadable(
             f"{url!r} is no address on the web.", "Give a URL that begins with https:// or http://."
         )
+    if "%" in parsed.host or (parsed.port or 0) >= 2**16:
+        reason = f"{url!r} is no URL: no host or port can be called so."
+        raise Unreadable(reason, "Check the address.")
     if parsed.userinfo:
         raise Unreadable(
             f"The URL of {parsed.host} has a user's name or password in it.",

@@ -135,14 +135,14 @@ def _failures_of(url: httpx.URL) -> Iterator[None]:
     except httpcore.TimeoutException as error:
         raise Interrupted("it did not answer in time") from error
     except httpcore.ConnectError as error:
-        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        (cause,) = error.args  # httpcore's pool drops it from __cause__
+        if isinstance(cause, ssl.SSLCertVerificationError):
             raise Unreadable(
-                f"{url} is not fetched: its certificate is not valid"
-                f" ({error.__cause__.verify_message}).",
+                f"{url} is not fetched: its certificate is not valid ({cause.verify_message}).",
                 "Check the address and this computer's clock; a certificate authority of your own"
                 " is named by SSL_CERT_FILE.",
             ) from error
-        raise Interrupted(f"it could not be connected to ({error})") from error
+        raise Interrupted(f"it could not be connected to ({cause})") from error
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
         raise Interrupted(f"the connection was cut ({error})") from error
 

@@ -429,7 +429,8 @@ def test_redirections_come_to_an_end(server: Server, tmp_path: Path, waits: Pati
         ("file:///etc/passwd", "no address on the web"),
         ("ftp://books.example/secret", "no address on the web"),
         ("http://me:word@books.example/secret", "a user's name or password"),
-        ("http://[oops/secret", "leads to no address"),
+        ("http://[oops/secret", "is no URL"),
+        ("http://0177.0.0.1/secret", "leads to no address"),
     ],
 )
 def test_redirections_lead_to_no_forbidden_place(
@@ -577,6 +578,7 @@ def test_an_unknown_host_may_be_known_later(
         ("http://me:word@books.example/", "a user's name or password"),
         ("http://0177.0.0.1/", "is no URL"),
         ("http://books.example:99999/", "is no URL"),
+        ("http://[fe80::1%25eth0]/", "is no URL"),
         (f"http://{'a' * 70}.example/", "no host's name|is no URL"),
     ],
 )

@@ -1,0 +1,178 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data.books import Refusal
+from data.parquet_source import ParquetRow, read_parquet
+
+TEXTS = ["Emma Woodhouse, handsome", "Alice was beginning", "Als Gregor Samsa"]
+
+
+def table(folder: Path, columns: Mapping[str, Any], **options: Any) -> Path:
+    path = folder / "shelf.parquet"
+    pq.write_table(pa.table(dict(columns)), path, **options)
+    return path
+
+
+def refusal(path: Path) -> Refusal:
+    """The only thing that is read of a table."""
+    (only,) = read_parquet(path)
+    assert isinstance(only, Refusal)
+    return only
+
+
+def test_rows_are_books_with_what_is_known_of_them(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        {
+            "row": [7, 8, 9],
+            "text": TEXTS,
+            "title": ["Emma", " ", None],
+            "author": ["Jane Austen", "Lewis Carroll", "Franz Kafka"],
+            "year": pa.array([1815, None, 1915], pa.int16()),
+            "genre": ["novel", "fantasy", "novella"],
+            "language": ["en", "en", "de"],
+            "licence": pa.nulls(3),
+            "book_id": ["emma", "alice", "gregor"],
+            "source": ["gutenberg:158", "gutenberg:11", "gutenberg:22367"],
+            "score": [0.1, 0.2, 0.3],
+            "nested": [[1], [2], []],
+        },
+    )
+    emma = ParquetRow(
+        row=0,
+        text=TEXTS[0],
+        title="Emma",
+        author="Jane Austen",
+        year=1815,
+        genre="novel",
+        language="en",
+        licence=None,
+        book_id="emma",
+        source="gutenberg:158",
+    )
+    first, second, third = read_parquet(path)
+    assert first == emma
+    assert isinstance(second, ParquetRow)
+    assert (second.row, second.title, second.year) == (1, None, None)
+    assert isinstance(third, ParquetRow)
+    assert (third.row, third.title, third.year, third.language) == (2, None, 1915, "de")
+
+
+@pytest.mark.parametrize(
+    "strings",
+    [
+        pa.array(TEXTS, pa.string()),
+        pa.array(TEXTS, pa.large_string()),
+        pa.array(TEXTS, pa.string_view()),
+        pa.array(TEXTS).dictionary_encode(),
+        pa.array(TEXTS, pa.large_string()).dictionary_encode(),
+        pa.array(["left out", *TEXTS, "too"]).slice(1, 3),
+        pa.chunked_array([TEXTS[:1], TEXTS[1:]]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("options", [{}, {"row_group_size": 2}, {"use_dictionary": False}])
+def test_strings_may_be_of_any_kind(strings: Any, options: Any, tmp_path: Path) -> None:
+    path = table(tmp_path, {"text": strings}, **options)
+    assert list(read_parquet(path)) == [ParquetRow(row, text) for row, text in enumerate(TEXTS)]
+
+
+def test_tables_of_many_rows_and_row_groups_are_read_in_order(tmp_path: Path) -> None:
+    texts = [f"Book number {number}" for number in range(1000)]
+    path = table(tmp_path, {"text": texts}, row_group_size=77)
+    assert list(read_parquet(path)) == [ParquetRow(row, text) for row, text in enumerate(texts)]
+
+
+def test_bad_rows_are_refused_and_the_others_read(tmp_path: Path) -> None:
+    good = ParquetRow(0, "Good.", year=1813, language="en")
+    rows: list[tuple[str | None, int | None, str | None, str]] = [
+        ("Good.", 1813, "en", ""),
+        (None, None, None, "its text is null"),
+        (" \n", None, None, "its text is null, or only white space"),
+        ("1813!", None, None, "its text holds no letters"),
+        ("Good.", 18130, None, "its year is 18130"),
+        ("Good.", None, "English", "its language 'English' is no code"),
+        ("Good.", 1813, "en", ""),
+    ]
+    texts, years, languages, reasons = zip(*rows, strict=True)
+    path = table(tmp_path, {"text": texts, "year": years, "language": languages})
+    items = list(read_parquet(path))
+    assert [items[0], items[-1]] == [good, replace(good, row=6)]
+    for row, item in list(enumerate(items))[1:-1]:
+        assert isinstance(item, Refusal)
+        assert item.source == f"parquet:{path}#{row}"
+        assert item.reason.startswith(f"Row {row}, counted from 0: {reasons[row]}")
+
+
+def test_a_string_that_is_no_unicode_is_refused_alone(tmp_path: Path) -> None:
+    raw = pa.array([b"Good.", b"\xff\xfe", b"Also good."])
+    strings = pa.StringArray.from_buffers(3, *raw.buffers()[1:])
+    first, bad, last = read_parquet(table(tmp_path, {"text": strings}))
+    assert (first, last) == (ParquetRow(0, "Good."), ParquetRow(2, "Also good."))
+    assert isinstance(bad, Refusal)
+    assert "its text is damaged: byte 0" in bad.reason
+
+
+@pytest.mark.parametrize(
+    ("columns", "reason"),
+    [
+        ({"txt": TEXTS, "id": [1, 2, 3]}, "no column text; it has txt, id"),
+        ({"text": [1, 2]}, "The column text is of type int64; it must hold strings"),
+        ({"text": [b"bytes"]}, "of type binary"),
+        ({"text": pa.array([b"bytes"]).dictionary_encode()}, "of type dictionary<values=binary"),
+        ({"text": [{"inner": "a"}]}, "of type struct<inner: string>"),
+        ({"text": TEXTS, "year": ["1813", "1865", "1915"]}, "must hold whole numbers"),
+        ({"text": TEXTS, "year": [1813.0, None, 1.0]}, "year is of type double"),
+        ({"text": TEXTS, "year": [True, None, False]}, "year is of type bool"),
+        ({"text": TEXTS, "title": [1, 2, 3]}, "title is of type int64"),
+        ({"text": pa.array([], pa.string())}, "has no rows"),
+    ],
+)
+def test_tables_without_readable_columns_are_refused(
+    columns: Mapping[str, Any], reason: str, tmp_path: Path
+) -> None:
+    refused = refusal(table(tmp_path, columns))
+    assert reason in refused.reason
+    assert refused.source == f"parquet:{tmp_path / 'shelf.parquet'}"
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    arrays = [pa.array(["a"]), pa.array(["b"])]
+    pq.write_table(pa.Table.from_arrays(arrays, ["text", "text"]), tmp_path / "t.parquet")
+    assert "2 columns text" in refusal(tmp_path / "t.parquet").reason
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "gone.parquet").reason == "There is no such file."
+    assert "no whole Parquet file" in refusal(tmp_path).reason
+    for content in (b"", b"Emma Woodhouse, handsome, clever, and rich"):
+        (tmp_path / "text.parquet").write_bytes(content)
+        assert "no whole Parquet file" in refusal(tmp_path / "text.parquet").reason
+    path = table(tmp_path, {"text": TEXTS})
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "no whole Parquet file" in refusal(path).reason
+
+
+def test_damage_on_the_way_ends_the_table_with_a_refusal(tmp_path: Path) -> None:
+    texts = [f"Book number {number:03}" for number in range(100)]
+    path = table(
+        tmp_path,
+        {"text": texts},
+        row_group_size=50,
+        compression="none",
+        use_dictionary=False,
+        write_page_checksum=True,
+    )
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"Book number 060", b"Book nXmber 060"))
+    *rows, last = read_parquet(path)
+    # Rows come 32 at a time; of those that the damage is among none is given.
+    assert rows == [ParquetRow(row, text) for row, text in enumerate(texts[:32])]
+    assert isinstance(last, Refusal)
+    assert last.reason.startswith("It is damaged, after row 31: ")
