@@ -7,6 +7,7 @@ server; the server's own address, 127.0.0.1, stays what it is: a private one.
 import gzip
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -495,8 +497,6 @@ def test_private_addresses_are_refused_however_they_are_written(
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "[2606:4700::1111]", "[::ffff:8.8.8.8]"])
 def test_public_addresses_are_allowed(host: str) -> None:
-    import httpx
-
     url = httpx.URL(f"http://{host}/")
     assert checked_addresses(url, allow_private=False) == (url.host,)
 
@@ -726,8 +726,6 @@ def test_certificates_are_for_the_name_and_signed_by_someone_known(
     waits: Patience,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import ssl
-
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     server.socket = tls.wrap_socket(server.socket, server_side=True)
