@@ -92,8 +92,6 @@ def edited(document: Document, edits: Sequence[Edit]) -> Document:
     Raises:
         ValueError: two edits overlap.
     """
-    if not edits:
-        return document
     in_order = sorted(edits, key=lambda one: (one.start, one.end))
     pieces: list[str] = []
     starts: list[int] = []  # of the edits in the document's text,

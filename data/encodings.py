@@ -2,6 +2,8 @@
 
 import codecs
 import re
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from typing import NamedTuple
 
 import charset_normalizer
@@ -32,8 +34,8 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _END_OF_FILE = "\x1a"  # MS-DOS closed its texts with it
 _LINE_END = re.compile(r"\r\n?|\f")
 
-# Python calls these encodings, but they are ways to write a string, not what a file declares.
-_NO_CHARACTER_SETS = {"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"}
+# Packages may register codecs of their own, for any name; UTF-7 may hold halves of characters.
+_CHARACTER_SETS = {*aliases, *aliases.values(), "koi8_u"} - {"utf_7"}
 # The labels of Western pages mean Windows-1252 wherever a C1 control would stand
 # (https://encoding.spec.whatwg.org/#names-and-labels).
 _WESTERN = {"ascii", "iso8859-1", "cp1252"}
@@ -60,6 +62,10 @@ _MANY_BYTES = {"shift_jis", "euc_jp", "big5", "gb18030", "euc_kr"}
 FEWEST_BYTES_TO_DETECT = 20  # beyond ASCII; below that the shape of a language does not show
 _SAMPLE_BYTES = 65_536  # of each of the beginning, the middle and the end
 _LEAST_COHERENCE = 0.2  # of letters with a language's frequencies; noise scores near 0
+
+# Of Windows-1252, without the apostrophe, dashes and dots that do stand between letters.
+_MARK = re.compile(rb"[\x80-\x84\x86-\x89\x8b\x91\x93-\x95\x98\x99\x9b]")
+_MARK_IN_WORD = re.compile(rb"(?<=[A-Za-z])" + _MARK.pattern + rb"(?=[A-Za-z])")
 
 _SAVE_AS_UTF8 = "Save it as UTF-8 from a program that shows it correctly."
 
@@ -98,13 +104,14 @@ def _by_mark(raw: bytes) -> Decoded | None:
 
 
 def _as_declared(raw: bytes, declared: str) -> Decoded | None:
+    if normalize_encoding(declared.strip()).lower() not in _CHARACTER_SETS:
+        return None
     try:
         name = codecs.lookup(declared.strip()).name
-    except (LookupError, ValueError):
+    except LookupError:
         return None
     # A file that can name UTF-16 in ASCII is not in UTF-16; one that is has NULs in its line ends.
-    is_wrongly_wide = name.startswith(("utf-16", "utf-32")) and b"\0" not in raw
-    if name in _NO_CHARACTER_SETS or is_wrongly_wide:
+    if name.startswith(("utf-16", "utf-32")) and b"\0" not in raw:
         return None
     if name in _WESTERN:
         name = "cp1252" if re.search(rb"[\x80-\x9f]", raw) else "iso8859-1"
@@ -162,7 +169,11 @@ def _detected(raw: bytes) -> CharsetMatch | None:
         enable_fallback=False,
     )
     latin = next((one for one in matches if _LATIN_FAMILY & {*one.could_be_from_charset}), None)
-    is_western = latin is not None and latin.language in _WESTERN_LANGUAGES
+    is_western = (
+        latin is not None
+        and latin.language in _WESTERN_LANGUAGES
+        and not _has_marks_in_words(sample)
+    )
     # cp1250 has letters of its languages where ISO 8859-2 has C1 controls.
     is_iso = not re.search(rb"[\x80-\x9f]", sample)
     ranked = sorted(matches, key=lambda one: (one.chaos, is_iso == (one.encoding == "cp1250")))
@@ -172,6 +183,12 @@ def _detected(raw: bytes) -> CharsetMatch | None:
         if latin is None or not is_western or match.chaos < latin.chaos:
             return match
     return latin
+
+
+def _has_marks_in_words(sample: bytes) -> bool:
+    """Whether Windows-1252 would put quotation marks where DOS and the Mac have an é or ø."""
+    num_marks = len(_MARK.findall(sample))
+    return len(_MARK_IN_WORD.findall(sample)) > max(3, 0.2 * num_marks)
 
 
 def _is_believable(match: CharsetMatch) -> bool:

@@ -7,7 +7,7 @@ one, or a *Complete Works* whose single works each have theirs, is not cut there
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 from data.documents import Removal
 from data.headings import is_heading
@@ -30,6 +30,7 @@ _LICENCE = re.compile(
     r"small print).*",
     _LINES,
 )
+_LONGEST_SILENCE = 3_000  # characters; the licences since 2003 have one of 2,280
 # Words of licences and old headers, and of no novel.
 _STRONG = re.compile(
     r"proje[ck]t[ \n]gutenberg|\be-?texts?\b|gutenberg\.(?:org|net)|electronic works|small print"
@@ -121,14 +122,11 @@ def find_footer(text: str, after: int) -> tuple[int, str | None]:
     if not markers:
         return len(text), None
     first = markers.pop()
-    rest = text[first.end() :]
-    if rest.strip() and not _STRONG.search(rest[:1_500]):
+    if not _is_licence(_after_title(text[first.end() :])):
         return len(text), None
     while markers:
         between = text[markers[-1].end() : first.start()]
-        title, _, below = between.partition("\n\n")
-        is_title = not below.strip() and len(title) < 300
-        if not (is_title or (len(between) < 4_000 and _STRONG.search(between))):
+        if not _is_licence(_after_title(between)):
             break
         first = markers.pop()
     begin = first.start()
@@ -138,6 +136,21 @@ def find_footer(text: str, after: int) -> tuple[int, str | None]:
             break
         begin = paragraph.start()
     return begin, " ".join(first[0].split())
+
+
+def _after_title(text: str) -> str:
+    """What follows a marker whose title and author go on over a line or two."""
+    title, _, below = text.partition("\n\n")
+    return below if len(title) < 300 else text
+
+
+def _is_licence(text: str) -> bool:
+    """Whether a text is blank or speaks of Project Gutenberg at once and all along."""
+    if not text.strip():
+        return True
+    words = [0, *(one.start() for one in _STRONG.finditer(text)), len(text.rstrip())]
+    gaps = [after - before for before, after in pairwise(words)]
+    return len(gaps) > 1 and gaps[0] < 1_500 and max(gaps) < _LONGEST_SILENCE
 
 
 def parts_of_header(text: str, end: int) -> Iterator[Removal]:

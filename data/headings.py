@@ -95,9 +95,7 @@ def _headings(text: str) -> Iterator[_Start]:
     for paragraph in _PARAGRAPH.finditer(text):
         lines = [" ".join(line.split()) for line in paragraph[0].split("\n", 2)]
         if len(lines) < 3 and (found := _HEADING.fullmatch("\n".join(lines))):
-            word = found["word"].lower() if found["word"] else None
-            if found["numeral"]:
-                word = ""
+            word = "" if found["numeral"] else (found["word"] or "").lower() or None
             number = _number_of((found["number"] or found["numeral"] or "").lower())
             yield _Start(" ".join(lines), *paragraph.span(), word, number)
 
@@ -122,19 +120,12 @@ def _without_divisions(starts: Sequence[_Start]) -> list[_Start]:
     kept: list[_Start] = []
     run: list[_Start] = []  # of numerals below the last kept one
     for start in starts:
-        above = kept[-1] if kept else None
-        if (
-            start.word == ""
-            and start.number == len(run) + 1
-            and above
-            and above.word in _CHAPTER_WORDS
-        ):
+        above = kept[-1].word if kept else None
+        if above in _CHAPTER_WORDS and start.word == "" and start.number == len(run) + 1:
             run.append(start)
-            continue
-        if above and start.word != above.word:
-            kept += run
-        run = []
-        kept.append(start)
+        else:
+            kept += [start] if start.word == above else [*run, start]
+            run = []
     return kept + run
 
 
@@ -142,22 +133,20 @@ def _merge_short(starts: Sequence[_Start], text: str) -> tuple[Section, ...]:
     sections: list[Section] = []
     merged_from: int | None = None
     end_of_text = _Start("", len(text), len(text))
-    for before, start, after in zip(
-        [None, *starts], starts, [*starts[1:], end_of_text], strict=False
-    ):
+    for index, start in enumerate(starts):
+        after = starts[index + 1] if index + 1 < len(starts) else end_of_text
         end = after.char_start
-        is_first_of_merged = merged_from is None
-        merged_from = start.char_start if merged_from is None else merged_from
-        body = text[start.body_start : end]
+        num_characters = len(_prose(text[start.body_start : end]))
         is_in_line = (
-            is_first_of_merged
-            and before is not None
-            and _follows(start, before)
+            index > 0
+            and merged_from is None
+            and num_characters > 0
+            and _follows(start, starts[index - 1])
             and _follows(after, start)
-            and _prose(body) != ""
         )
         is_all_there_is = end == len(text) and not sections
-        if is_all_there_is or is_in_line or len(_prose(body)) >= SHORTEST_SECTION:
+        merged_from = start.char_start if merged_from is None else merged_from
+        if is_all_there_is or is_in_line or num_characters >= SHORTEST_SECTION:
             sections.append(_trimmed(Section(start.heading, merged_from, end), text))
             merged_from = None
     if merged_from is not None:  # nothing follows the last one
@@ -166,17 +155,14 @@ def _merge_short(starts: Sequence[_Start], text: str) -> tuple[Section, ...]:
 
 
 def _follows(start: _Start, before: _Start) -> bool:
-    return (
-        start.word == before.word
-        and before.number is not None
-        and start.number == before.number + 1
-    )
+    is_next = before.number is not None and start.number == before.number + 1
+    return is_next and start.word == before.word
 
 
 def _prose(body: str) -> str:
     """A section's body without entries of a table of contents."""
-    lines = (" ".join(line.split()) for line in body.split("\n"))
-    return "\n".join(line for line in lines if not _HEADING.fullmatch(line)).strip()
+    lines = (" ".join(line.split()) for line in body.strip().split("\n"))
+    return "\n".join(line for line in lines if not (line and _HEADING.fullmatch(line))).strip()
 
 
 def _trimmed(section: Section, text: str) -> Section:

@@ -8,6 +8,7 @@ it often stands between two halves of a sentence.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -16,11 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.documents import Document, Edit, edited
 
 _LETTER = r"[^\W\d_]"
+_SOFT_HYPHEN = "\xad"
 _WORD = re.compile(rf"{_LETTER}+(?:[-‐]{_LETTER}+)*")
-_LINE_END_HYPHEN = re.compile(rf"(?<={_LETTER})[-‐\xad]\n[^\S\n]*(?={_LETTER})")
-_LAST_WORD = re.compile(rf"(?:{_LETTER}+[-‐])*{_LETTER}+\Z")
-_REST_OF_LINE_WORD = re.compile(r"\S{1,80}")
-_LONGEST_WORD = 60  # characters; bounds what is looked at around a hyphen
+_SHORT_WORD = rf"{_LETTER}{{1,40}}(?:[-‐]{_LETTER}{{1,40}}){{0,3}}"
+_CUT_WORD = re.compile(
+    rf"(?<!{_LETTER})(?P<first>{_SHORT_WORD})(?P<hyphen>[-‐\xad])\n[^\S\n]*(?=(?P<second>{_SHORT_WORD}))"
+)
+_TO_NEXT_SPACE = re.compile(r"\S{1,80} ")
 
 _PARAGRAPH = re.compile(r"\S.*(?:\n.*\S.*)*")
 _PAGE_LINE = re.compile(
@@ -35,10 +38,11 @@ _MOST_LINES = 3  # of furniture between two blank lines
 _FARTHEST_PAGE = 8  # from the number before: some pages, with pictures or titles, show none
 _IN_SENTENCE = 0.25  # of the lines that recur; by chance a page turns so in more than half
 
-_PLAIN = {"“": '"', "”": '"', "„": '"', "‟": '"', "«": '"', "»": '"', "‹": "'", "›": "'"}
-_PLAIN |= {"‘": "'", "’": "'", "‚": "'", "‛": "'", "‐": "-", "‑": "-", "–": "-"}
-_PLAIN |= {"—": "--", "―": "--", "…": "..."}
-_TYPOGRAPHIC = re.compile(f"[{''.join(_PLAIN)}]")
+_PLAIN_BY_CHARACTER = {"“": '"', "”": '"', "„": '"', "‟": '"', "«": '"', "»": '"', "‹": "'"}
+_PLAIN_BY_CHARACTER |= {"›": "'", "‘": "'", "’": "'", "‚": "'", "‛": "'", "‐": "-", "‑": "-"}
+_PLAIN_BY_CHARACTER |= {"–": "-", "—": "--", "―": "--", "…": "..."}
+_PLAIN = str.maketrans(_PLAIN_BY_CHARACTER)
+_TYPOGRAPHIC = re.compile(f"[{''.join(_PLAIN_BY_CHARACTER)}]+")
 _LINE_END_IN_PARAGRAPH = re.compile(r"(?<=\S)\n(?=\S)")
 _SHORTEST_WRAPPED_LINE = 45  # characters; a shorter line ends where its author ended it
 
@@ -208,31 +212,27 @@ def _joined_words(text: str, always: bool) -> Iterator[Edit]:
 
     Without the hyphen where the text has the word so elsewhere; with it where it has that.
     """
-    hyphens = list(_LINE_END_HYPHEN.finditer(text))
-    if not hyphens:
+    if not (cuts := list(_CUT_WORD.finditer(text))):
         return
     occurrences = Counter(word[0].casefold() for word in _WORD.finditer(text))
-    for hyphen in hyphens:
-        first = _LAST_WORD.search(text[max(0, hyphen.start() - _LONGEST_WORD) : hyphen.start()])
-        second = _WORD.match(text, hyphen.end(), hyphen.end() + _LONGEST_WORD)
-        if first is None or second is None:
-            continue
-        joined, hyphenated = (
-            occurrences[f"{first[0]}{between}{second[0]}".casefold()] for between in ("", "-")
-        )
-        is_one_case = second[0][0].islower() or first[0].isupper()
-        if hyphen[0][0] == "\xad" or joined >= max(1, hyphenated):
-            begin = hyphen.start()
-        elif hyphenated:
-            begin = hyphen.start() + 1
-        elif always:
-            begin = hyphen.start() + (not is_one_case)  # 'Anglo-Saxon' keeps its hyphen
-        else:
-            continue
-        yield Edit(begin, hyphen.end(), "")
-        rest = _REST_OF_LINE_WORD.match(text, hyphen.end())
-        if rest and text[rest.end() : rest.end() + 1] == " ":
-            yield Edit(rest.end(), rest.end() + 1, "\n")
+
+    @cache
+    def is_joined(first: str, hyphen: str, second: str) -> bool | None:
+        joined = occurrences[f"{first}{second}".casefold()]
+        hyphenated = occurrences[f"{first}-{second}".casefold()]
+        if hyphen == _SOFT_HYPHEN or joined >= max(1, hyphenated):
+            return True
+        if hyphenated:
+            return False
+        is_one_word = second[0].islower() or first.isupper()  # unlike 'Anglo-Saxon'
+        return is_one_word if always else None
+
+    for cut in cuts:
+        joined = is_joined(*cut.group("first", "hyphen", "second"))
+        if joined is not None:
+            yield Edit(cut.start("hyphen") if joined else cut.end("hyphen"), cut.end(), "")
+            if rest := _TO_NEXT_SPACE.match(text, cut.end()):
+                yield Edit(rest.end() - 1, rest.end(), "\n")
 
 
 def _unwrapped(text: str) -> Iterator[Edit]:
@@ -243,5 +243,5 @@ def _unwrapped(text: str) -> Iterator[Edit]:
 
 
 def _plain(text: str) -> Iterator[Edit]:
-    for character in _TYPOGRAPHIC.finditer(text):
-        yield Edit(*character.span(), _PLAIN[character[0]])
+    for characters in _TYPOGRAPHIC.finditer(text):
+        yield Edit(*characters.span(), characters[0].translate(_PLAIN))

@@ -6,7 +6,7 @@ download.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,6 +18,7 @@ from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTr
 from nltk.tokenize.treebank import TreebankWordDetokenizer
 
 from models.vocabulary import Unit
+from tasks.seams.sentence_spans import SentenceCutter
 from tasks.seams.word_spans import Span, WordCutter
 
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
@@ -87,9 +88,10 @@ class SentenceSplitter:
         parameters.abbrev_types = set(model.abbreviations)
         parameters.collocations = set(model.collocations)
         parameters.sent_starters = set(model.sentence_starters)
+        parameters.ortho_context = Counter()  # keeps no entry for each new word that is looked up
         for word_type, flags in model.orthographic_contexts:
             parameters.add_ortho_context(word_type, flags)
-        self._punkt = PunktSentenceTokenizer(parameters)
+        self._cutter = SentenceCutter(PunktSentenceTokenizer(parameters))
 
     def spans(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Spans of the sentences of `text[start:end]`, in characters of `text`."""
@@ -98,7 +100,7 @@ class SentenceSplitter:
             paragraph_end, next_start = blank.span() if blank else (end, end)
             paragraph = text[start:paragraph_end]
             if not paragraph.isspace():
-                for first, last in self._punkt.span_tokenize(paragraph):
+                for first, last in self._cutter.cut(paragraph):
                     if first < last:
                         yield start + first, start + last
             start = next_start
