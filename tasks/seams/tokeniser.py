@@ -59,6 +59,17 @@ class PunktModel:
             tuple((word, flags) for word, flags in values["orthographic_contexts"]),
         )
 
+    def parameters(self) -> PunktParameters:
+        """The model as NLTK has it."""
+        parameters = PunktParameters()
+        parameters.abbrev_types = set(self.abbreviations)
+        parameters.collocations = set(self.collocations)
+        parameters.sent_starters = set(self.sentence_starters)
+        parameters.ortho_context = Counter()  # keeps no entry for each new word that is looked up
+        for word_type, flags in self.orthographic_contexts:
+            parameters.add_ortho_context(word_type, flags)
+        return parameters
+
 
 def punkt_models(rows: pa.Table) -> dict[str, PunktModel]:
     """What was learned of each language, from rows of the table `punkt`."""
@@ -84,14 +95,7 @@ class SentenceSplitter:
     """Finds the sentences of a text: by Punkt within a paragraph, and at every blank line."""
 
     def __init__(self, model: PunktModel) -> None:
-        parameters = PunktParameters()
-        parameters.abbrev_types = set(model.abbreviations)
-        parameters.collocations = set(model.collocations)
-        parameters.sent_starters = set(model.sentence_starters)
-        parameters.ortho_context = Counter()  # keeps no entry for each new word that is looked up
-        for word_type, flags in model.orthographic_contexts:
-            parameters.add_ortho_context(word_type, flags)
-        self._cutter = SentenceCutter(PunktSentenceTokenizer(parameters))
+        self._cutter = SentenceCutter(PunktSentenceTokenizer(model.parameters()))
 
     def spans(self, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Spans of the sentences of `text[start:end]`, in characters of `text`."""
