@@ -183,7 +183,9 @@ def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
         line = raw_line.strip()
         key = _DIGITS_AND_SPACES.sub("", line).casefold()
         page = _PAGE_LINE.fullmatch(line)
-        if len(line) > _LONGEST_HEAD or not (page or any(map(str.isalpha, key))):
+        first_letter = next(filter(str.isalpha, line), "")
+        is_head = first_letter != "" and not first_letter.islower()
+        if len(line) > _LONGEST_HEAD or not (page or is_head):
             return ()
         lines.append(_Line(start, start + len(raw_line), key, int(page[1]) if page else None))
         start += len(raw_line) + 1

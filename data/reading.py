@@ -66,10 +66,7 @@ def read_entry(entry: Entry, finding: Finding, reading: Reading) -> Iterator[Rea
 
 def words_digest(text: str) -> str:
     """SHA-256 of a text's words, folded to lower case: the same in every encoding and layout."""
-    total = sha256()
-    for match in _WORD.finditer(text.casefold()):
-        total.update(match[0].encode() + b" ")
-    return total.hexdigest()
+    return sha256(" ".join(_WORD.findall(text.casefold())).encode()).hexdigest()
 
 
 def _read_raw(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
