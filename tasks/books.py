@@ -29,7 +29,7 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
             refusals.append(asdict(item))
             continue
         book = item.book
-        first = first_of.setdefault(words_digest(book.text), book.book_id)
+        words = words_digest(book.text)
         known = ("book_id", "title", "author", "year", "genre", "language", "source", "licence")
         held.append(
             {
@@ -38,10 +38,11 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
                 "encoding_reason": book.encoding_reason,
                 "num_characters": len(book.text),
                 "sections": [section.heading for section in book.sections],
-                "repeats": first if first != book.book_id else None,
+                "repeats": first_of.get(words),
                 "receipt": asdict(item.receipt),
             }
         )
+        first_of.setdefault(words, book.book_id)
     return {"books": held, "refusals": refusals}
 
 

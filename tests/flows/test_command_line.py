@@ -261,14 +261,21 @@ def test_books_says_what_would_be_read_removed_and_refused(tmp_path: Path) -> No
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "one.txt").write_text("CHAPTER I\n\nOne day. " * 40)
     (tmp_path / "same.txt").write_text("CHAPTER I\r\n\r\nOne day. " * 40)
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "one.txt").write_text("CHAPTER I\n\nOne day. " * 40)  # of the same id
     answer = json.loads(
         bookloom("books", str(tmp_path), "--json", BOOKLOOM_HOME=str(tmp_path / "home")).stdout
     )
-    assert [Path(book["source"]).name for book in answer["books"]] == ["one.txt", "same.txt"]
-    assert answer["books"][1]["repeats"] == answer["books"][0]["book_id"]
+    assert [Path(book["source"]).name for book in answer["books"]] == [
+        "one.txt",
+        "same.txt",
+        "one.txt",
+    ]
+    first = answer["books"][0]["book_id"]
+    assert [book["repeats"] for book in answer["books"]] == [None, first, first]
     assert answer["books"][0]["receipt"]["share_removed"] == 0.0
     [refusal] = answer["refusals"]
     assert "empty" in refusal["reason"]
     shown = bookloom("books", str(tmp_path), BOOKLOOM_HOME=str(tmp_path / "home")).stdout
-    assert "1 books, 1 repeated, 1 refused" in shown
+    assert "1 books, 2 repeated, 1 refused" in shown
     assert not (tmp_path / "home" / "store").exists()
