@@ -82,6 +82,12 @@ class Entry:
     genre: str | None = None
     language: str | None = None
 
+    def known(self) -> dict[str, str | int]:
+        """What is known of the book beforehand."""
+        names = (one.name for one in fields(CatalogueBook) if one.name != "source")
+        told = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in told.items() if value is not None}
+
 
 def find_entries(sources: Sequence[str], finding: Finding) -> Iterator[Entry | Refusal]:
     """Yield what the sources name, in their order, and a refusal for each that names nothing.

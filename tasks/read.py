@@ -65,7 +65,7 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
     """What the sources hold now: it counts in the step's key."""
     finding = _finding(settings, context)
     return {
-        item.source: content_digest(item, finding) if isinstance(item, Entry) else item.reason
+        item.source: _digest(item, finding) if isinstance(item, Entry) else item.reason
         for item in find_entries(sorted(settings.books), finding)
     }
 
@@ -197,6 +197,13 @@ class _Draft:
 def _finding(settings: ReadSettings, context: RunContext) -> Finding:
     downloads = settings.finding.downloads or context.downloads
     return settings.finding.model_copy(update={"downloads": downloads})
+
+
+def _digest(entry: Entry, finding: Finding) -> str:
+    """Of the content, and of what a catalogue tells of the book."""
+    known = entry.known()
+    content = content_digest(entry, finding)
+    return f"{content} {json.dumps(known, sort_keys=True)}" if known else content
 
 
 def _shards(entries: Sequence[Entry], most_bytes: float) -> Iterator[list[Entry]]:

@@ -414,6 +414,24 @@ def test_a_second_reading_is_reused_until_a_file_changes(tmp_path: Path) -> None
     assert again.reasons == [f"source {shelf / '1.txt'} changed"]
 
 
+def test_what_a_catalogue_tells_counts_like_the_books_themselves(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.txt").write_text(f"Book {number}. It says {number}.")
+    catalogue = tmp_path / "shelf.toml"
+
+    def titles(first_title: str) -> list[str]:
+        books = (("0.txt", first_title), ("1.txt", "One"), ("2.txt", "Two"))
+        catalogue.write_text(
+            "\n".join(f'[[books]]\nsource = "{s}"\ntitle = "{t}"' for s, t in books)
+        )
+        made = read.fn(context(tmp_path / "store"), ReadSettings(books=(str(catalogue),)))
+        rows = Store(str(tmp_path / "store")).read_table(made.tables["books"].name).to_pylist()
+        return [row["title"] for row in rows]
+
+    assert titles("Nought") == ["Nought", "One", "Two"]
+    assert titles("Zero") == ["Zero", "One", "Two"]
+
+
 def test_how_a_text_mostly_writes_a_token() -> None:
     """Lines of verse open with a capital, too: a word in lower case is one unless that is rare."""
     spellings = {
