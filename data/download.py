@@ -20,12 +20,13 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from data.arriving_body import ArrivingBody
 from data.documents import Unreadable
 from data.download_cache import DownloadCache, Fetched
 from data.pinned_transport import Interrupted, PinnedTransport, checked_addresses
+from data.settings import Settings
 
 _NEVER_HTML = {".txt", ".md", ".epub", ".zip"}
 _PAGE_START = re.compile(
@@ -42,10 +43,8 @@ _REASONS = {
 _LOOK = "Open it in a browser to see what is there, or save the file and name its path."
 
 
-class DownloadSettings(BaseModel):
+class DownloadSettings(Settings):
     """How politely, how patiently and how much is downloaded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     contact: str = Field("", pattern=r"^[\x20-\x7e]*$")
     """Your e-mail address or web page, told to servers so that their owners can reach you."""

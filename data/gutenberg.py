@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from data.documents import Removal, merged
 from data.gutenberg_marks import (
@@ -24,6 +24,7 @@ from data.gutenberg_marks import (
     parts_of_header,
     with_its_lines,
 )
+from data.settings import Settings
 
 _NUMBER = re.compile(r"\[e-?(?:text|book) ?#[ ]?(\d+)\]", re.IGNORECASE)
 # 'The Project Gutenberg Etext of Moby Dick, by Herman Melville', where no field says it
@@ -59,10 +60,8 @@ _LANGUAGE_CODES = {
 }
 
 
-class BoilerplateSettings(BaseModel):
+class BoilerplateSettings(Settings):
     """What of Project Gutenberg's goes, and when a text is rather kept as it is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     most_share_removed: float = Field(0.3, ge=0, le=1)
     """A text that would lose more is kept whole, unless what goes is few characters."""

@@ -12,9 +12,10 @@ from functools import cache
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from data.documents import Document, Edit, edited
+from data.settings import Settings
 
 _LETTER = r"[^\W\d_]"
 _SOFT_HYPHEN = "\xad"
@@ -47,10 +48,8 @@ _LINE_END_IN_PARAGRAPH = re.compile(r"(?<=\S)\n(?=\S)")
 _SHORTEST_WRAPPED_LINE = 45  # characters; a shorter line ends where its author ended it
 
 
-class Layout(BaseModel):
+class Layout(Settings):
     """What of the printed page is undone."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     join_hyphens: Literal["known", "always", "never"] = "known"
     """Join a word cut at a line's end: where the text has the joined word elsewhere, or always."""

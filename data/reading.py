@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from data.books import Book, Refusal
 from data.documents import Document, Unreadable, without
 from data.gutenberg import BoilerplateSettings, Fields, Receipt, boilerplate
@@ -21,15 +19,14 @@ from data.parquet_source import ParquetRow, read_parquet
 from data.plain_text import read_text
 from data.plays import read_play
 from data.raw_book import PLAIN_TEXT, RawBook
+from data.settings import Settings
 from data.sources import Entry, Finding, raw_books
 
 _WORD = re.compile(r"[^\W_]+")
 
 
-class Reading(BaseModel):
+class Reading(Settings):
     """What is done to a book's text before it is learned from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     boilerplate: BoilerplateSettings | None = BoilerplateSettings()
     """What of Project Gutenberg's own text is taken out; none: it all stays."""

@@ -15,9 +15,7 @@ from functools import lru_cache
 from glob import glob, has_magic
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Literal
 
 from data import gutenberg_source, nltk_corpora, parquet_source
 from data.books import Refusal
@@ -28,6 +26,7 @@ from data.gutenberg_source import MIRROR, fetch_gutenberg
 from data.nltk_corpora import read_nltk
 from data.plays import play_paths
 from data.raw_book import EPUB, PLAIN_TEXT, RawBook
+from data.settings import Settings
 
 PACKAGED_PLAYS = "plays"
 CATALOGUE = ".toml"
@@ -47,10 +46,8 @@ _UNREADABLE: dict[type[Exception], tuple[str, str]] = {
 }
 
 
-class Finding(BaseModel):
+class Finding(Settings):
     """How sources are looked for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     mirror: str = MIRROR
     """The mirror of Project Gutenberg that `gutenberg:` asks."""
@@ -82,11 +79,12 @@ class Entry:
     genre: str | None = None
     language: str | None = None
 
-    def known(self) -> dict[str, str | int]:
-        """What is known of the book beforehand."""
-        names = (one.name for one in fields(CatalogueBook) if one.name != "source")
-        told = {name: getattr(self, name) for name in names}
-        return {name: value for name, value in told.items() if value is not None}
+
+def told_of(book: CatalogueBook | Entry) -> dict[str, Any]:
+    """What is known of a book before it is read."""
+    names = (field.name for field in fields(CatalogueBook) if field.name != "source")
+    told = {name: getattr(book, name) for name in names}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def find_entries(sources: Sequence[str], finding: Finding) -> Iterator[Entry | Refusal]:
@@ -177,10 +175,8 @@ def _find(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
 
 def _find_known(book: CatalogueBook, finding: Finding) -> Iterator[Entry | Refusal]:
     """What a catalogue names, with what it tells."""
-    told = {one.name: getattr(book, one.name) for one in fields(book) if one.name != "source"}
-    known = {name: value for name, value in told.items() if value is not None}
     for found in find_entries([book.source], finding):
-        yield found if isinstance(found, Refusal) else replace(found, **known)
+        yield found if isinstance(found, Refusal) else replace(found, **told_of(book))
 
 
 def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:

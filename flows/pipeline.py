@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect import flow
 
+from data.settings import Settings
 from flows.environment import home, home_store, tracking_uri
 from tasks.cluster import ClusterSettings, cluster
 from tasks.count import CountSettings, count
@@ -23,7 +24,6 @@ from tasks.read import ReadSettings, read
 from tasks.recover import RecoverSettings, recover
 from tasks.seams.bag_answers import PickSettings
 from tasks.seams.run_context import open_run
-from tasks.seams.settings import Settings
 from tasks.seams.shards import Workers
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise

@@ -25,6 +25,7 @@ from data.schemas import (
     TEXT_FEATURES,
     TEXT_TERMS,
 )
+from data.settings import Settings
 from models.autoencoder import StackedAutoencoder, encode, fit
 from models.cluster_scores import (
     AUTOENCODER_METHOD,
@@ -36,7 +37,6 @@ from models.cluster_scores import (
 )
 from tasks.seams.drawing_map import MapPoints, draw_map_html, draw_map_png
 from tasks.seams.report import progress
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 
 

@@ -23,9 +23,9 @@ from data.schemas import (
     WARM_START_MODEL_FILE,
     Table,
 )
+from data.settings import Settings
 from models.special_tokens import SPECIAL_TOKENS, UNKNOWN
 from models.vocabulary import Unit, Vocabulary, build_vocabulary
-from tasks.seams.settings import Settings
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 

@@ -17,11 +17,11 @@ from pydantic import Field
 
 from data.errors import UserMistake
 from data.schemas import INPUT_VECTORS, TOKEN_IDS, VOCABULARY
+from data.settings import Settings
 from models.special_tokens import END, SPECIAL_TOKENS, START, UNKNOWN
 from models.vocabulary import Vocabulary
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.word_vectors import (
     FileFormat,

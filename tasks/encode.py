@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from data.schemas import SECTIONS, SENTENCES, TOKEN_IDS, VOCABULARY
+from data.settings import Settings
 from models.special_tokens import END, START, TokenIds
 from models.vocabulary import Vocabulary
-from tasks.seams.settings import Settings
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 

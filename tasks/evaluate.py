@@ -22,6 +22,7 @@ from data.schemas import (
     PERPLEXITIES,
     TOKEN_IDS,
 )
+from data.settings import Settings
 from models.adaptive_evaluation import cache_log_probabilities, dynamic_nats
 from models.batching import book_runs
 from models.bundle import Bundle
@@ -39,7 +40,6 @@ from models.language_model import LanguageModel
 from models.mixture import best_weight, mix_nats
 from models.special_tokens import UNKNOWN, TokenIds
 from tasks.seams.report import say
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 
 SPLITS = ("validation", "test")

@@ -25,8 +25,8 @@ from data.schemas import (
     TRAINING_LOG,
     VOCABULARY,
 )
+from data.settings import Settings
 from models.cluster_scores import AUTOENCODER_METHOD
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 
 

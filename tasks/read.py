@@ -31,11 +31,11 @@ from data.schemas import (
     SECTIONS,
     WARM_START_SECTIONS,
 )
-from data.sources import Entry, Finding, content_digest, find_entries
+from data.settings import Settings
+from data.sources import Entry, Finding, content_digest, find_entries, told_of
 from data.splits import Split, assign_splits, section_splits
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
-from tasks.seams.settings import Settings
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 
@@ -201,7 +201,7 @@ def _finding(settings: ReadSettings, context: RunContext) -> Finding:
 
 def _digest(entry: Entry, finding: Finding) -> str:
     """Of the content, and of what a catalogue tells of the book."""
-    known = entry.known()
+    known = told_of(entry)
     content = content_digest(entry, finding)
     return f"{content} {json.dumps(known, sort_keys=True)}" if known else content
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from data.schemas import BAG_RECOVERY, LANGUAGE_MODEL_FILE, RECOVERY_EXAMPLES, TOKEN_IDS
+from data.settings import Settings
 from models.bag_recovery import draw_bag_sets, eligible_sentences, recovery
 from models.batching import book_runs
 from models.branching_step import BranchingStep
@@ -19,7 +20,6 @@ from models.bundle import Bundle
 from models.picking import Picker
 from models.sentence_space import BagSpec
 from tasks.seams.report import progress, say
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
+from data.settings import Settings
 from models.vocabulary import Unit
 from tasks.seams.report import progress
-from tasks.seams.settings import Settings
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.tokeniser import (

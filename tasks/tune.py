@@ -23,6 +23,7 @@ from data.schemas import (
     TOKEN_IDS,
     TRAINED_WEIGHTS_FILE,
 )
+from data.settings import Settings
 from models.adaptive_evaluation import cache_log_probabilities
 from models.bag_recovery import Recovery, draw_bag_sets, eligible_sentences, recovery
 from models.batching import book_runs
@@ -36,7 +37,6 @@ from models.picking import Picker
 from models.sentence_space import BagSpec
 from models.special_tokens import TokenIds
 from tasks.seams.report import Advance, progress, say
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 
 OPENING_TOKENS = ("_start_", "_end_")

@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 from data.errors import UserMistake
 from data.schemas import SECTIONS, WARM_START_MODEL_FILE, WARM_START_SECTIONS
+from data.settings import Settings
 from data.store import Store
 from models.bundle import Bundle
 from tasks.seams.newest_run import newest_run, table_names
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.tracking import read_bundle
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from data.errors import UserMistake
 from data.schemas import BOOKS, SENTENCES, TEXT_FEATURES, TEXT_TERMS
+from data.settings import Settings
 from data.stop_words import ENGLISH_STOP_WORDS
 from models.text_weights import tf_idf
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.tokeniser import as_written, words_of
 

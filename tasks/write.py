@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from data.schemas import SECTIONS, TOKEN_IDS, VOCABULARY
+from data.settings import Settings
 from data.store import Store
 from models.bundle import Bundle
 from models.sampling import draw, narrowed
@@ -21,7 +22,6 @@ from models.twin import Twin
 from models.verbatim import longest_copy
 from models.vocabulary import Unit, Vocabulary
 from tasks.seams.newest_run import newest_run, table_names
-from tasks.seams.settings import Settings
 from tasks.seams.tokeniser import as_written
 from tasks.seams.tracking import read_bundle
 from tasks.seams.user_text import cut_sentences

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from data.bag_sets import BagSet, RefusedSet
 from data.errors import UserMistake
+from data.settings import Settings
 from models.bag_decoding import Picked
 from models.bag_sampling import SentenceSampling
 from models.beginnings import PickedSentence
@@ -23,7 +24,6 @@ from models.unseen_words import UnseenWords
 from tasks.seams.bag_files import EXAMPLE_BAGS
 from tasks.seams.bag_specs import BagEncoder, UnknownWords
 from tasks.seams.report import progress
-from tasks.seams.settings import Settings
 from tasks.seams.spelling_model import speller
 from tasks.seams.tokeniser import as_sentence
 from tasks.seams.user_text import read_text

@@ -23,7 +23,7 @@ PLUMBING = frozenset(
         "tasks.seams.checkpoints",
         "tasks.seams.report",
         "tasks.seams.run_context",
-        "tasks.seams.settings",
+        "data.settings",
         "tasks.seams.shards",
         "tasks.seams.step_cache",
         "tasks.seams.tracking",

@@ -20,21 +20,22 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from data.errors import UserMistake
 from data.schemas import Table
+from data.settings import Settings
 from data.store import PARQUET, Store, TableWriter
 
 Runner = Literal["processes", "dask", "ray"]
 
 
-class Workers(BaseModel):
+class Workers(Settings):
     """Who works on shards."""
 
     runner: Runner = "processes"
     """`processes` on this machine, or a cluster of Dask or Ray."""
-    num_workers: int = 1
+    num_workers: int = Field(1, ge=1)
     """Processes on this machine; 1 works in the run's own."""
     address: str | None = None
     """Of the Dask scheduler or the Ray cluster; None starts one on this machine."""
@@ -158,5 +159,5 @@ def _new_runner(workers: Workers) -> Any:
     except ImportError as error:
         raise UserMistake(
             f"The runner {workers.runner} is not installed: {error}.",
-            f"Run pip install 'bookloom[{workers.runner}]', or leave it out.",
+            f"In bookloom's folder run pip install -e '.[{workers.runner}]', or leave it out.",
         ) from error

@@ -31,11 +31,11 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
 from data.schemas import TOKEN_IDS, Table
+from data.settings import Settings
 from data.store import Store, TableWriter
 from tasks.seams.code_key import code_digests
 from tasks.seams.report import progress, say
 from tasks.seams.run_context import RunContext
-from tasks.seams.settings import Settings
 from tasks.seams.shards import Shard, part_name, work_on
 from tasks.seams.tracking import TrackedRun, open_tracker
 

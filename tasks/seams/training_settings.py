@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 
 from data.errors import UserMistake
+from data.settings import Settings
 from models.language_model import Architecture, Dropout, usable_cutoffs
 from models.recipe import NumberType, Recipe
 from models.speed import fastest_number_type
-from tasks.seams.settings import Settings
 
 
 class DropoutSettings(Settings):

@@ -133,7 +133,7 @@ def _fail_at(shard: Shard, number: int) -> None:
 def test_a_missing_runner_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "prefect_ray", None)
     shard = Shard(store=str(tmp_path), folder="f", number=0, inputs={}, lineage={})
-    with pytest.raises(UserMistake, match=r"runner ray is not installed.*bookloom\[ray\]"):
+    with pytest.raises(UserMistake, match=r"runner ray is not installed.*-e '\.\[ray\]'"):
         next(work_on([shard], _fail_at, {"number": 1}, Workers(runner="ray")))
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from data.errors import UserMistake
 from data.schemas import METRICS, REFUSALS, Column, Table
+from data.settings import Settings
 from tasks.seams import code_key, step_cache
 from tasks.seams.run_context import RunContext
-from tasks.seams.settings import Settings
 from tasks.seams.step_cache import StepOutcome, StepRun, step
 
 CALLS: list[str] = []
