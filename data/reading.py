@@ -1,6 +1,8 @@
 """Reading: an entry of a source becomes books, or refusals with their reasons.
 
-bytes --decode--> document --boilerplate, layout--> text --headings--> book with sections
+    bytes --decode--> document --boilerplate, layout--> text --headings--> book with sections
+
+`data.sources` finds the entries.
 """
 
 import re

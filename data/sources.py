@@ -1,12 +1,14 @@
 """Where books come from: what the user's sources name, found but not yet read.
 
-plays                         the packaged plays (a folder of that name is `./plays`)
-novel.txt shelf "shelf/*.txt" files, folders with folders in them, patterns
-gutenberg:1342                a book of Project Gutenberg, by its number
-https://example.org/b.txt     a text at an address
-nltk:gutenberg/emma.txt       a file of an NLTK corpus; all its texts are nltk:gutenberg
-parquet:shelf.parquet         a table with a column `text`
-shelf.toml                    a catalogue of such sources, with what is known of each book
+    plays                         the packaged plays (a folder of that name is `./plays`)
+    novel.txt shelf "shelf/*.txt" files, folders with folders in them, patterns
+    gutenberg:1342                a book of Project Gutenberg, by its number
+    https://example.org/b.txt     a text at an address
+    nltk:gutenberg/emma.txt       a file of an NLTK corpus; all its texts are nltk:gutenberg
+    parquet:shelf.parquet         a table with a column `text`
+    shelf.toml                    a catalogue of such sources, with what is known of each book
+
+`data.reading` reads what is found.
 """
 
 from collections.abc import Iterator, Sequence

@@ -123,7 +123,9 @@ def score(*, text: str, model: str | None = None, as_json: AsJson = False) -> No
 def trace(
     *, text: str, out: str = "trace", model: str | None = None, as_json: AsJson = False
 ) -> None:
-    """What the model expects, and what it carries along, at each token of a text.
+    """What the language model expects, and what it carries along, at each token of a text.
+
+    By itself: where sentences are scored by a mixture with other models, `score` tells that.
 
     Writes a table, one row a step with the whole state, and a picture of it.
 

@@ -155,16 +155,14 @@ class AdaptiveSoftmax(nn.Module):
         head_NF = functional.log_softmax(self._head_logits(hidden_NH, blocks), dim=-1)
         log_probs_NK = head_NF.gather(1, asked_NK.clamp(max=self.edges[0] - 1))
         if matters is None:
-            every_NK = torch.ones_like(asked_NK, dtype=torch.bool)
-            for index in range(len(self._tail_spans())):
-                self._make_exact(
-                    index, every_NK, log_probs_NK, hidden_NH, head_NF, asked_NK, blocks
-                )
-            return log_probs_NK
-        is_exact_NK = self._bound(log_probs_NK, hidden_NH, head_NF, asked_NK, blocks, bounds)
+            is_exact_NK = asked_NK < self.edges[0]
+        else:
+            is_exact_NK = self._bound(log_probs_NK, hidden_NH, head_NF, asked_NK, blocks, bounds)
         for index in range(len(self._tail_spans())):
-            # What is exact by then may outdo what is still but a bound.
-            wanted_NK = matters(log_probs_NK, is_exact_NK) & ~is_exact_NK
+            wanted_NK = ~is_exact_NK
+            if matters is not None:
+                # What is exact by then may outdo what is still but a bound.
+                wanted_NK &= matters(log_probs_NK, is_exact_NK)
             is_exact_NK |= self._make_exact(
                 index, wanted_NK, log_probs_NK, hidden_NH, head_NF, asked_NK, blocks
             )

@@ -206,7 +206,7 @@ def _answered(
     """Sets that follow each other and go on from one text are searched together."""
     words = (*bundle.vocabulary.tokens, *(unseen.words if unseen else ()))
     reader = reader or BranchingStep(bundle.model)
-    for before, group in groupby(encoded, key=lambda one: getattr(one, "before", None)):
+    for before, group in groupby(encoded, key=_text_before):
         sets = list(group)
         if before is None:
             yield from (one for one in sets if isinstance(one, RefusedSet))
@@ -222,6 +222,10 @@ def _answered(
         found = _searched(picker, [one.spec for one in together], settings)
         for one, drawn in zip(together, found, strict=True):
             yield Answer(one.bag_set, one.spec, picker, words, *drawn)
+
+
+def _text_before(one: RefusedSet | _Encoded) -> tuple[int, ...] | None:
+    return one.before if isinstance(one, _Encoded) else None
 
 
 def _searched(

@@ -12,13 +12,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
-
-from safetensors.torch import load, save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from data.store import Store
 from tasks.seams.report import say
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NUM_KEPT = 2
 METADATA_KEY = "bookloom"
@@ -37,8 +37,10 @@ class Checkpoints:
         """Where they stand."""
         return self._store.path(self._folder)
 
-    def keep(self, step: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    def keep(self, step: int, tensors: Mapping[str, "Tensor"], values: Mapping[str, Any]) -> None:
         """Publish a checkpoint whole, then remove those that are too old to be needed."""
+        from safetensors.torch import save  # with PyTorch, which most steps can do without
+
         metadata = {METADATA_KEY: json.dumps(values, sort_keys=True)}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         content = bytes(save(plain, metadata))
@@ -47,8 +49,10 @@ class Checkpoints:
         for old in self._store.names(self._folder)[:-NUM_KEPT]:
             self._store.delete(old)
 
-    def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def newest(self) -> "tuple[dict[str, Tensor], dict[str, Any]] | None":
         """The newest whole checkpoint, if any; a damaged one is told, removed and passed over."""
+        from safetensors.torch import load
+
         for name in reversed(self._store.names(self._folder)):
             content = self._store.read_bytes(name)
             if not name.endswith(f"-{_digest(content)}.safetensors"):

@@ -22,7 +22,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 from prefect import Task
@@ -33,14 +33,12 @@ from pydantic import BaseModel
 from data.schemas import TOKEN_IDS, Table
 from data.settings import Settings
 from data.store import Store, TableWriter
+from tasks.seams.checkpoints import Checkpoints
 from tasks.seams.code_key import code_digests
 from tasks.seams.report import progress, say
 from tasks.seams.run_context import RunContext
 from tasks.seams.shards import Shard, part_name, work_on
 from tasks.seams.tracking import TrackedRun, open_tracker
-
-if TYPE_CHECKING:
-    from tasks.seams.checkpoints import Checkpoints
 
 STORE_FORMAT = "2"  # raise it when the meaning of a stored table changes without its code
 SHOWN_REASONS = 6
@@ -123,10 +121,8 @@ class StepRun:
         return open_tracker(self.context.tracking_uri).child(self.context.mlflow_run_id, name)
 
     @property
-    def checkpoints(self) -> "Checkpoints":
+    def checkpoints(self) -> Checkpoints:
         """Where to go on from if the step was killed; they are gone once its output is whole."""
-        from tasks.seams.checkpoints import Checkpoints  # with PyTorch, which few steps need
-
         return Checkpoints(self.store, f"{self._folder}/checkpoints")
 
     def settled(self, name: str, measure: Callable[[], int]) -> int:
@@ -330,8 +326,7 @@ def step(
                 f"{folder}/manifest.json",
                 {"outcome": outcome, "parts": parts, "unix_seconds": time.time()},
             )
-            if "torch" in libraries:
-                run.checkpoints.clear()
+            run.checkpoints.clear()
             seconds = time.monotonic() - started
             say(f"{name}: done in {seconds:.1f} s")
             return StepOutcome(

@@ -127,12 +127,6 @@ def words_of(tokens: Sequence[str], unit: Unit) -> Sequence[str]:
     return tokens if unit == "word" else tokens_of(as_written(tokens, unit), "word")[0]
 
 
-def word_spans(sentence: str) -> list[Span]:
-    """Spans of a sentence's tokens, exactly as NLTKWordTokenizer cuts it."""
-    words, starts = tokens_of(sentence, "word")
-    return [(start, start + len(word)) for word, start in zip(words, starts, strict=True)]
-
-
 def learn_words(text: str) -> None:
     """Make ready for a text's sentences: its new words are cut at once, which saves NLTK's calls.
 

@@ -251,8 +251,8 @@ def test_real_steps_reach_their_real_helpers() -> None:
         "SENTENCES",
         "VOCABULARY",
     }
-    assert "tasks.seams.tokeniser.word_spans" not in found
-    assert "tasks.seams.tokeniser.word_spans" in code_digests("tasks.tokenise", "tokenise")
+    assert "tasks.seams.word_spans.WordCutter" not in found
+    assert "tasks.seams.word_spans.WordCutter" in code_digests("tasks.tokenise", "tokenise")
 
 
 def test_what_is_not_there_is_an_error() -> None:

@@ -18,7 +18,6 @@ from tasks.seams.tokeniser import (
     learn_punkt,
     nltk_word_spans,
     tokens_of,
-    word_spans,
     words_of,
 )
 
@@ -26,6 +25,11 @@ SAMPLE = (
     "Mr. Smith went out. Mr. Jones stayed. It rained. Mr. Smith came back at 5 p.m. today. " * 20
 )
 WILD = st.text(alphabet="abcT \"'`“”‘’«»()[]<>.,;:?!@#$%&-—…*\n\té1gondyt", max_size=40)
+
+
+def word_spans(sentence: str) -> list[tuple[int, int]]:
+    words, starts = tokens_of(sentence, "word")
+    return [(start, start + len(word)) for word, start in zip(words, starts, strict=True)]
 
 
 @given(WILD)

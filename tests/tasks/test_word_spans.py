@@ -16,7 +16,6 @@ from tasks.seams.tokeniser import (
     SentenceSplitter,
     nltk_word_spans,
     tokens_of,
-    word_spans,
 )
 from tasks.seams.word_spans import WordCutter
 
@@ -33,7 +32,6 @@ PIECES = [
 
 def assert_as_nltk(sentence: str) -> None:
     expected = nltk_word_spans(NLTK, sentence)
-    assert word_spans(sentence) == expected
     words, starts = tokens_of(sentence, "word", 1000)
     assert words == [sentence[start:end] for start, end in expected]
     assert starts == [1000 + start for start, _ in expected]
@@ -81,7 +79,7 @@ def test_new_words_without_end_are_forgotten_again(monkeypatch: pytest.MonkeyPat
         expected = nltk_word_spans(NLTK, sentence)
         assert words == [sentence[start:end] for start, end in expected]
         assert starts == [start for start, _ in expected]
-        assert len(cutter._cuts) <= 100
+        assert len(cutter._cuts) <= 50
 
 
 def test_each_distinct_word_goes_to_nltk_once() -> None:
