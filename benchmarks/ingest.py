@@ -11,12 +11,8 @@ them, sampled every second. Nothing else should run meanwhile.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,12 +21,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.pipeline import tree_bytes
+from benchmarks.pipeline import watched
 from data.plays import read_plays
 
 BOOK_CHARACTERS = 500_000
 NEW_WORDS_PER_BOOK = 60
-SECONDS_BETWEEN_SAMPLES = 1.0
 
 
 def make_library(folder: Path, num_bytes: int, paragraphs: Sequence[str], seed: int) -> int:
@@ -99,23 +94,7 @@ def measured(library: Path, num_bytes: int, num_workers: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, __file__, "--ingest", str(library), home]
         command += ["--workers", str(num_workers)]
-        environment = {**os.environ, "BOOKLOOM_HOME": home}
-        started = time.monotonic()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
-        peaks = [0]
-
-        def watch() -> None:
-            while process.poll() is None:
-                peaks.append(tree_bytes(process.pid))
-                time.sleep(SECONDS_BETWEEN_SAMPLES)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        output, _ = process.communicate()
-        wall = time.monotonic() - started
-        watcher.join()
-    if process.returncode:
-        sys.exit(f"ingestion failed with exit code {process.returncode}")
+        output, wall, peak = watched(command, home)
     found = json.loads(output.splitlines()[-1])
     seconds = found.pop("seconds")
     return {
@@ -123,7 +102,7 @@ def measured(library: Path, num_bytes: int, num_workers: int) -> dict[str, Any]:
         "megabytes_per_second": num_bytes / 1e6 / sum(seconds.values()),
         **{f"{step}_megabytes_per_second": num_bytes / 1e6 / s for step, s in seconds.items()},
         "wall_seconds": wall,
-        "peak_memory_bytes": max(peaks),
+        "peak_memory_bytes": peak,
         **found,
     }
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,18 @@ SECONDS_BETWEEN_SAMPLES = 2.0  # a sample walks all pages: more often would slow
 
 def timed_run(deployment: str, home: str) -> tuple[dict[str, Any], float, int]:
     """(summary, wall seconds, peak memory in bytes) of one run in this home."""
+    output, seconds, peak = watched([BOOKLOOM, "run", "--deployment", deployment, "--json"], home)
+    return json.loads(output), seconds, peak
+
+
+def watched(command: Sequence[str], home: str) -> tuple[bytes, float, int]:
+    """(standard output, wall seconds, peak memory in bytes) of a command in this home.
+
+    Exits where the command fails.
+    """
     started = time.monotonic()
     process = subprocess.Popen(
-        [BOOKLOOM, "run", "--deployment", deployment, "--json"],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "BOOKLOOM_HOME": home},
+        command, stdout=subprocess.PIPE, env={**os.environ, "BOOKLOOM_HOME": home}
     )
     peaks = [0]
 
@@ -47,8 +55,8 @@ def timed_run(deployment: str, home: str) -> tuple[dict[str, Any], float, int]:
     seconds = time.monotonic() - started
     watcher.join()
     if process.returncode:
-        sys.exit(f"bookloom run failed with exit code {process.returncode}: {output.decode()}")
-    return json.loads(output), seconds, max(peaks)
+        sys.exit(f"{command[0]} failed with exit code {process.returncode}: {output.decode()}")
+    return output, seconds, max(peaks)
 
 
 def tree_bytes(pid: int) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.books import Book, Refusal
-from data.headings import FRONT_MATTER, find_sections
+from data.headings import FRONT_MATTER
 from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.sources import Entry, Finding
 
@@ -179,102 +179,12 @@ def test_a_file_name_that_is_not_utf_8_can_be_stored(tmp_path: Path) -> None:
     assert book.source == "caf\\udce9.txt"
 
 
-# Sections
-
-
-def headings_of(text: str) -> list[str]:
-    return [section.heading for section in find_sections(text)]
-
-
-@pytest.mark.parametrize(
-    "heading",
-    [
-        "CHAPTER I",
-        "Chapter 12. The Title",
-        "chapter xlii",
-        "Chapter Twenty-One",
-        "BOOK THE FIRST",
-        "Book the Second--the Golden Thread",
-        "PART TWO",
-        "LETTER 4",
-        "ACT II",
-        "SCENE III. The same.",
-        "STAVE ONE",
-        "PROLOGUE",
-        "Epilogue",
-        "XIV.",
-        "II",
-        "I. The Period",
-        "VII. THE ADVENTURE OF THE BLUE CARBUNCLE.",
-        "CHAPTER IV\nThe Rabbit Sends in a Little Bill",
-    ],
-)
-def test_headings(heading: str) -> None:
-    text = f"{PROSE}\n\n   {heading}  \n\n{PROSE}\n\nChapter 99\n\n{PROSE}"
-    assert headings_of(text) == [FRONT_MATTER, heading.replace("\n", " "), "Chapter 99"]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "Chapters I have read",
-        "Part two of the plan had failed.",
-        "Book a room for me.",
-        "C. Auguste Dupin bowed.",
-        "MIX",
-        "I am.",
-        "Introduction was needless",
-        f"CHAPTER I\n{PROSE}",
-        "Chapter I\nChapter II\nChapter III",
-    ],
-)
-def test_other_lines_are_no_headings(line: str) -> None:
-    text = f"Chapter 1\n\n{PROSE}\n\n{line}\n\n{PROSE}\n\nChapter 2\n\n{PROSE}"
-    assert headings_of(text) == ["Chapter 1", "Chapter 2"]
-
-
-def test_a_table_of_contents_makes_no_sections() -> None:
-    entries = [f"Chapter {number}. The Title of It" for number in range(1, 20)]
-    text = "\n\n".join(
-        ["My Book", "BOOK ONE", *entries, "BOOK TWO", "\n".join(entries)]
-        + [part for entry in entries for part in (entry, PROSE)]
-        + ["EPILOGUE", "The end."]
-    )
-    sections = find_sections(text)
-    assert [section.heading for section in sections] == entries
-    assert text[sections[0].char_start :].startswith("My Book")
-    assert text[: sections[-1].char_end].endswith("The end.")
-
-
-def test_a_text_without_headings_is_cut_between_paragraphs() -> None:
-    text = "\n\n".join(["x" * 1_998] * 9)
-    assert [
-        (section.heading, section.char_start, section.char_end) for section in find_sections(text)
-    ] == [("part 1", 0, 7_998), ("part 2", 8_000, 15_998), ("part 3", 16_000, 17_998)]
-    lines = "\n".join(["x" * 2_000] * 6)  # every line is a paragraph
-    assert [section.char_end for section in find_sections(lines)] == [6_002, 12_005]
-    assert headings_of("short") == ["part 1"]
-    assert headings_of(f"Chapter 1\n\n{PROSE}") == ["part 1"]
-    assert find_sections(" \n") == ()
+# Any bytes
 
 
 wild_text = st.text() | st.lists(
     st.sampled_from(["CHAPTER I", "IV.", "PROLOGUE", "\n", "\n\n", " ", "a", PROSE, "x" * 7_000])
 ).map("".join)
-
-
-@given(wild_text)
-@settings(deadline=None)
-def test_sections_hold_every_character_but_white_space_in_order(text: str) -> None:
-    sections = find_sections(text)
-    end = 0
-    for section in sections:
-        assert end <= section.char_start < section.char_end <= len(text)
-        assert not text[end : section.char_start].strip()
-        inside = text[section.char_start : section.char_end]
-        assert inside == inside.strip()
-        end = section.char_end
-    assert not text[end:].strip()
 
 
 encoded_text = st.builds(

@@ -11,23 +11,12 @@ from data.store import Store
 from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode
 from tasks.read import ReadSettings, read
-from tasks.seams.run_context import RunContext
 from tasks.seams.shards import Shard, Workers, shard_task, work_on
 from tasks.seams.step_cache import StepOutcome
 from tasks.tokenise import TokeniseSettings, tokenise
+from tests.tasks.test_reading_steps import context
 
 TINY_SHARD = 1e-6  # megabytes: a book each
-
-
-def context(folder: Path) -> RunContext:
-    return RunContext(
-        store=str(folder),
-        seed=1,
-        num_threads=1,
-        tracking_uri=None,
-        mlflow_run_id=None,
-        provenance={"git_commit": "x", "lock_digest": "y"},
-    )
 
 
 def outcomes(store: Path, shelf: Path, shard_megabytes: float) -> list[StepOutcome]:
