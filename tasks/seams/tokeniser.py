@@ -24,7 +24,7 @@ from tasks.seams.word_spans import Span, WordCutter
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 CHARACTERS = re.compile(r"\S|(?<=\S)\s+(?=\S)")
 SENTENCE_ENDS = frozenset(".!?")
-QUOTATION_MARKS = ("``", "''")  # what NLTK makes of a straight double quotation mark
+QUOTATION_MARKS = ("``", "''")  # what NLTK makes of '"', and of either of them
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,11 @@ def _aligned(sentence: str, tokens: list[str]) -> list[tuple[int, int]]:
     for token in tokens:
         while sentence[position].isspace():
             position += 1
-        respelled = token in QUOTATION_MARKS and sentence[position] == '"'
-        length = 1 if respelled else len(token)
-        assert respelled or sentence.startswith(token, position), (sentence, token, position)
-        spans.append((position, position + length))
-        position += length
+        spellings = ('"', *QUOTATION_MARKS) if token in QUOTATION_MARKS else (token,)
+        own = next((one for one in spellings if sentence.startswith(one, position)), None)
+        assert own is not None, (sentence, token, position)
+        spans.append((position, position + len(own)))
+        position += len(own)
     return spans
 
 
