@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from data.books import Book
 from data.plays import read_plays
 from data.splits import assign_splits
-from tasks.seams.tokeniser import SentenceSplitter, learn_punkt, tokens_of
+from tasks.seams.tokeniser import SentenceSplitter, cut, learn_punkt
 
 UNKNOWN = "<unk>"
 
@@ -62,9 +62,9 @@ def _spoken(book: Book) -> str:
 
 
 def _sentences(book: Book, splitter: SentenceSplitter) -> list[list[str]]:
-    spans = splitter.spans(book.text, 0, len(book.text))
-    cut = (tokens_of(book.text[start:end], "word")[0] for start, end in spans)
-    return [[token.lower() for token in tokens] for tokens in cut]
+    spans = list(splitter.spans(book.text, 0, len(book.text)))
+    sentences = cut(book.text, spans, "word").tokens.to_pylist()
+    return [[token.lower() for token in tokens] for tokens in sentences]
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from data.plays import read_plays
 from tasks.seams.tokeniser import (
     SentenceSplitter,
+    cut,
     learn_punkt,
-    learn_words,
     nltk_word_spans,
-    tokens_of,
 )
 
 PUNKT_CHARACTERS = 1_000_000
@@ -59,24 +58,26 @@ def main() -> None:
     split, sentences_by_us = timed(
         lambda: [[*splitter.spans(part, 0, len(part))] for part in paragraphs], num_bytes
     )
-    sentences = [[text[a:b] for a, b in splitter.spans(text, 0, len(text))] for text in texts]
+    spans = [[*splitter.spans(text, 0, len(text))] for text in texts]
+    every = [text[a:b] for text, own in zip(texts, spans, strict=True) for a, b in own]
     nltk = NLTKWordTokenizer()
-
-    def ours() -> list[tuple[list[str], list[int]]]:
-        found = []
-        for text, own in zip(texts, sentences, strict=True):
-            learn_words(text)
-            found += [tokens_of(sentence, "word") for sentence in own]
-        return found
-
-    every = [sentence for own in sentences for sentence in own]
     expected, by_nltk = timed(
         lambda: [nltk_word_spans(nltk, sentence) for sentence in every], num_bytes
     )
-    found, by_us = timed(ours, num_bytes)
+    found, by_us = timed(
+        lambda: [cut(text, own, "word") for text, own in zip(texts, spans, strict=True)], num_bytes
+    )
     identical = all(
-        words == [sentence[a:b] for a, b in spans] and starts == [a for a, _ in spans]
-        for sentence, spans, (words, starts) in zip(every, expected, found, strict=True)
+        words == [sentence[a:b] for a, b in own]
+        and [a - first for a in starts] == [a for a, _ in own]
+        for sentence, own, words, starts, first in zip(
+            every,
+            expected,
+            [words for one in found for words in one.tokens.to_pylist()],
+            [starts for one in found for starts in one.starts.to_pylist()],
+            [start for own in spans for start, _ in own],
+            strict=True,
+        )
     )
     result = {
         "megabytes": num_bytes / 1e6,

@@ -17,16 +17,16 @@ import pyarrow.compute as pc
 from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
 from data.settings import Settings
 from models.vocabulary import Unit
+from tasks.seams.chunks import Span
 from tasks.seams.report import progress
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.tokeniser import (
     PunktModel,
     SentenceSplitter,
+    cut,
     learn_punkt,
-    learn_words,
     punkt_models,
-    tokens_of,
 )
 
 UNKNOWN_LANGUAGE = "und"
@@ -95,24 +95,25 @@ def sentence_columns(
     sections: list[tuple[int, int, int]],
     splitter: SentenceSplitter,
     unit: Unit,
-) -> dict[str, list[Any]]:
+) -> dict[str, Any]:
     """A book's sentences as columns of the table; sections are (index, char_start, char_end)."""
-    columns: dict[str, list[Any]] = {name: [] for name in SENTENCES.schema.names}
-    if unit == "word":
-        learn_words(text)
-    for section_index, section_start, section_end in sections:
-        for start, end in splitter.spans(text, section_start, section_end):
-            tokens, starts = tokens_of(text[start:end], unit, start)
-            columns["sentence_index"].append(len(columns["sentence_index"]))
-            columns["section_index"].append(section_index)
-            columns["char_start"].append(start)
-            columns["char_end"].append(end)
-            columns["num_characters"].append(len(" ".join(text[start:end].split())))
-            columns["tokens"].append(tokens)
-            columns["token_starts"].append(starts)
-    num_sentences = len(columns["sentence_index"])
-    columns |= {"book_id": [book_id] * num_sentences, "unit": [unit] * num_sentences}
-    return columns
+    spans: list[Span] = []
+    section_index: list[int] = []
+    for index, start, end in sections:
+        spans += splitter.spans(text, start, end)
+        section_index += [index] * (len(spans) - len(section_index))
+    sentences = cut(text, spans, unit)
+    return {
+        "book_id": [book_id] * len(spans),
+        "section_index": section_index,
+        "sentence_index": range(len(spans)),
+        "char_start": [start for start, _ in spans],
+        "char_end": [end for _, end in spans],
+        "num_characters": sentences.num_characters,
+        "unit": [unit] * len(spans),
+        "tokens": sentences.tokens,
+        "token_starts": sentences.starts,
+    }
 
 
 def _books(row_groups: Iterator[pa.Table]) -> Iterator[dict[str, Any]]:

@@ -126,7 +126,7 @@ class BagEncoder:
             )
         if whole in vocabulary.id_of:
             return [whole]
-        tokens = [vocabulary.fold(token) for token in tokens_of(choice, vocabulary.unit)[0]]
+        tokens = [vocabulary.fold(token) for token in tokens_of(choice, vocabulary.unit)]
         if not tokens:
             raise UserMistake(f"{place}: {choice!r} is not a word.", "Take it out of the bag.")
         return tokens

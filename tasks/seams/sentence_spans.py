@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
-from tasks.seams.word_spans import Span, has_disputed_white_space
+from tasks.seams.chunks import Span
+from tasks.seams.word_spans import has_disputed_white_space
 
 ASCII_BLANKS_BUT_SPACE = "\n\t\r\v\f"
 

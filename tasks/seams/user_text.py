@@ -3,7 +3,7 @@
 from data.errors import UserMistake
 from models.bundle import Bundle
 from models.special_tokens import END
-from tasks.seams.tokeniser import PunktModel, SentenceSplitter, learn_words, tokens_of
+from tasks.seams.tokeniser import PunktModel, SentenceSplitter, cut
 
 
 def cut_sentences(bundle: Bundle, text: str) -> list[list[str]]:
@@ -13,10 +13,9 @@ def cut_sentences(bundle: Bundle, text: str) -> list[list[str]]:
     """
     language = max(bundle.language.values(), key=lambda model: len(model["orthographic_contexts"]))
     splitter = SentenceSplitter(PunktModel.from_json(language))
-    if bundle.vocabulary.unit == "word":
-        learn_words(text)
-    sentences = (text[start:end] for start, end in splitter.spans(text, 0, len(text)))
-    return [tokens_of(sentence, bundle.vocabulary.unit)[0] for sentence in sentences]
+    spans = list(splitter.spans(text, 0, len(text)))
+    sentences: list[list[str]] = cut(text, spans, bundle.vocabulary.unit).tokens.to_pylist()
+    return sentences
 
 
 def read_text(bundle: Bundle, text: str, name: str = "text") -> list[int]:

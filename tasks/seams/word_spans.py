@@ -25,30 +25,48 @@ chunk's cut can be remembered; two exceptions are looked after. Rule by rule, in
 NLTK, `str.split` and `re` differ in what white space is by U+001C to U+001F alone. Sentences with
 these, with a chunk that depends on its place, or with one that is too long to be kept go to NLTK
 itself. Chunks of letters with at most one mark behind, over two thirds of the distinct ones, are
-cut by hand; the rest go to NLTK joined by blanks: a call for each would cost 0.13 ms. What is known
-takes 0.7 µs a chunk, most of it the look-up and the lists, where NLTK takes 15.
+cut by hand; the rest go to NLTK joined by blanks: a call for each would cost 0.13 ms. A text whose
+chunks are known is cut by the array, 0.3 µs a chunk, most of it the look-up, where NLTK takes 15.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, islice
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
-Span = tuple[int, int]
-Cut = tuple[tuple[str, ...], tuple[int, ...], int]
-"""A chunk's words; from each how far it is to the next, a blank counted after the last; and that
-distance once more where the chunk is a word as it stands, else 0."""
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tasks.seams.chunks import Chunks, Places, Span, find_chunks
+
+Cut = tuple[list[str], list[int]]
+"""A chunk's words, and where each of them begins in the chunk."""
 
 LETTERS_AND_MARK = re.compile(r"([A-Za-z]+)([,;:?!])|[A-Za-z]+\.?")
 CONTRACTIONS = re.compile(r"(cannot|gimme|gonna|gotta|lemme|wanna)[,;:?!.]?", re.IGNORECASE)
 CLOSING_MARKS = "])}>\"'»”’"
 FINAL_PERIOD = re.compile(rf"((?:.*[^.])?)\.([{re.escape(CLOSING_MARKS)}]*)")
-CHUNK = re.compile(r"\S+")
-AT_END = " "  # what the key of a sentence's last chunk has more than the chunk's own
+AT_END = " "  # what the name of a sentence's last chunk has more than the chunk itself
+DEPENDS = 0  # the number of all chunks that depend on their places, or are too long
 
 MOST_CUTS = 200_000
-"""As many are remembered, 310 bytes each, 60 MB; beyond, all are forgotten. 38 plays: 100,000."""
+"""As many are remembered, 250 bytes each; beyond, all are forgotten. 38 plays: 100,000."""
 LONGEST_CHUNK = 64
 CHUNKS_A_CALL = 4_000  # far below NLTK's limit of 5 seconds a substitution
+CHARACTERS_AT_ONCE = 500_000  # each needs 30 bytes meanwhile
+
+
+class CutSentences(NamedTuple):
+    """Sentences cut into tokens, a row each.
+
+    `tokens` are lists of strings, `starts` of where each begins in the text, in characters;
+    `num_characters` is a sentence's length where white space is one blank.
+    """
+
+    tokens: pa.ListArray
+    starts: pa.ListArray
+    num_characters: pa.Array
 
 
 class WordCutter:
@@ -57,125 +75,179 @@ class WordCutter:
     def __init__(self, spans_of: Callable[[str], list[Span]]) -> None:
         """`spans_of` is the slower cutter: the spans of a sentence's words."""
         self._spans_of = spans_of
-        self._cuts: dict[str, Cut] = {}
+        self._forget()
 
-    def cut(self, sentence: str, offset: int = 0) -> tuple[list[str], list[int]]:
-        """A sentence's words, and where each begins, counted from `offset` on."""
-        try:
-            return self._cut_known(sentence, offset)
-        except KeyError:
-            chunks = sentence.split()
-        self.learn(chunks)
-        try:
-            self._learn_at_end(chunks[-1])
-            return self._cut_known(sentence, offset)
-        except KeyError:
-            spans = self._spans_of(sentence)
-            return [sentence[a:b] for a, b in spans], [offset + a for a, _ in spans]
+    def _forget(self) -> None:
+        self._number_of: dict[str, int] = {}
+        # By that number: how many words there are, and where in the lists below they begin.
+        self._num_words: Places = np.zeros(1, dtype=np.int64)
+        self._first_word: Places = np.zeros(1, dtype=np.int64)
+        self._words = pa.array([], pa.string())
+        self._offsets: Places = np.zeros(0, dtype=np.int64)
 
-    def learn(self, chunks: Sequence[str]) -> None:
-        """Cut the new ones among many chunks at once; saves the time that single calls take."""
-        cuts = self._cuts
-        new = self._new(chunks)
-        if len(new) + len(cuts) >= MOST_CUTS:
-            cuts.clear()
-            new = self._new(islice(chunks, MOST_CUTS // 4))  # one may bring three pieces along
+    def cut(self, text: str, sentences: Sequence[Span]) -> CutSentences:
+        """The words of sentences: spans of the text, in order, without overlaps."""
+        blocks = groupby(sentences, key=lambda span: span[0] // CHARACTERS_AT_ONCE)
+        cut = [self._cut_block(text, list(block)) for _, block in blocks]
+        columns = zip(*(cut or [self._cut_block(text, [])]), strict=True)
+        return CutSentences(*(pa.concat_arrays(column) for column in columns))
+
+    def _cut_block(self, text: str, sentences: list[Span]) -> CutSentences:
+        chunks = find_chunks(text, sentences)
+        lengths = np.diff(chunks.firsts)
+        numbers = self._numbers(_names(chunks))
+        is_slow = np.zeros(len(sentences), dtype=bool)
+        is_slow[np.repeat(np.arange(len(sentences)), lengths)[numbers == DEPENDS]] = True
+        if has_disputed_white_space(text):
+            disputed = [has_disputed_white_space(text[start:end]) for start, end in sentences]
+            is_slow |= np.array(disputed, dtype=bool)
+        num_words = np.where(np.repeat(is_slow, lengths), 0, self._num_words[numbers])
+        until = np.concatenate([[0], np.cumsum(num_words)])
+        places = np.repeat(self._first_word[numbers] - until[:-1], num_words)
+        places += np.arange(len(places))
+        starts = self._offsets[places] + np.repeat(chunks.starts, num_words)
+        firsts = pa.array(until[chunks.firsts], pa.int32())
+        found = CutSentences(
+            pa.ListArray.from_arrays(firsts, self._words.take(pa.array(places))),
+            pa.ListArray.from_arrays(firsts, pa.array(starts)),
+            pa.array(chunks.num_characters()),
+        )
+        return self._with_slow(found, text, sentences, is_slow) if is_slow.any() else found
+
+    def _with_slow(
+        self,
+        found: CutSentences,
+        text: str,
+        sentences: list[Span],
+        is_slow: npt.NDArray[np.bool_],
+    ) -> CutSentences:
+        """With what the slower cutter finds in some sentences."""
+        tokens, starts = [], []
+        for row in np.flatnonzero(is_slow):
+            first, last = sentences[row]
+            spans = self._spans_of(text[first:last])
+            tokens.append([text[first + a : first + b] for a, b in spans])
+            starts.append([first + a for a, _ in spans])
+        rows = np.arange(len(sentences))
+        rows[is_slow] = len(sentences) + np.arange(len(tokens))
+
+        def merged(quick: pa.ListArray, slow: list[list[Any]]) -> pa.ListArray:
+            both = pa.concat_arrays([quick, pa.array(slow, quick.type)])
+            return both.take(pa.array(rows))
+
+        return found._replace(
+            tokens=merged(found.tokens, tokens), starts=merged(found.starts, starts)
+        )
+
+    def _numbers(self, names: Sequence[str]) -> Places:
+        numbers = [*map(self._number_of.get, names)]
+        if None in numbers:
+            new = {name for name, number in zip(names, numbers, strict=True) if number is None}
+            if len(self._number_of) + len(new) > MOST_CUTS:
+                self._forget()
+                new = {*names}
+            self._learn(new)
+            return np.array([self._number_of[name] for name in names])
+        return np.array(numbers, dtype=np.int64)
+
+    def _learn(self, names: Collection[str]) -> None:
+        """Cut many new chunks at once; saves the time that single calls take."""
+        at_end = {
+            name: _pieces_at_end(name.removesuffix(AT_END))
+            for name in names
+            if name.endswith(AT_END)
+        }
+        chunks = {name for name in names if name not in at_end}.union(*at_end.values())
+        self._keep(self._cuts(chunks - self._number_of.keys()))
+        self._keep({name: self._cut_at_end(pieces) for name, pieces in at_end.items()})
+
+    def _keep(self, cuts: Mapping[str, Cut | None]) -> None:
+        known = {name: cut for name, cut in cuts.items() if cut}
+        self._number_of |= dict.fromkeys(cuts, DEPENDS)
+        self._number_of |= {name: len(self._num_words) + i for i, name in enumerate(known)}
+        num_words = np.array([len(words) for words, _ in known.values()], dtype=np.int64)
+        first_word = len(self._words) + np.cumsum(num_words) - num_words
+        words = pa.array([word for words, _ in known.values() for word in words], pa.string())
+        offsets = [offset for _, offsets in known.values() for offset in offsets]
+        self._num_words = np.concatenate([self._num_words, num_words])
+        self._first_word = np.concatenate([self._first_word, first_word])
+        self._words = pa.concat_arrays([self._words, words])
+        self._offsets = np.concatenate([self._offsets, np.array(offsets, dtype=np.int64)])
+
+    def _cuts(self, chunks: Iterable[str]) -> dict[str, Cut | None]:
+        """How chunks are cut that are not a sentence's last; None where that depends."""
+        cuts: dict[str, Cut | None] = {}
         odd = []
-        for chunk in new:
+        for chunk in chunks:
             plain = LETTERS_AND_MARK.fullmatch(chunk)
             if len(chunk) > LONGEST_CHUNK:
-                continue
-            if not plain or CONTRACTIONS.fullmatch(chunk):
+                cuts[chunk] = None
+            elif not plain or CONTRACTIONS.fullmatch(chunk):
                 odd.append(chunk)
             elif plain[2]:
-                cuts[chunk] = (plain[1], plain[2]), (len(plain[1]), 2), 0
+                cuts[chunk] = [plain[1], plain[2]], [0, len(plain[1])]
             else:
-                cuts[chunk] = (chunk,), (len(chunk) + 1,), len(chunk) + 1
+                cuts[chunk] = [chunk], [0]
         for first in range(0, len(odd), CHUNKS_A_CALL):
-            self._learn_from_rules(odd[first : first + CHUNKS_A_CALL])
+            some = odd[first : first + CHUNKS_A_CALL]
+            cuts |= self._cuts_between(some, " ")
+            closing = [chunk for chunk in some if chunk.endswith("'")]
+            for chunk, cut in self._cuts_between(closing, "\n").items():
+                if cuts[chunk] != cut:
+                    cuts[chunk] = None
+        return cuts
 
-    def _cut_known(self, sentence: str, offset: int) -> tuple[list[str], list[int]]:
-        """As `cut`; KeyError if the sentence has white space or a chunk that is not known."""
-        chunks = sentence.split()
-        words: list[str] = []
-        starts: list[int] = []
-        if not chunks:
-            return words, starts
-        if has_disputed_white_space(sentence):
-            raise KeyError(sentence)
-        chunks[-1] += AT_END
-        cuts = self._cuts
-        position = offset
-        # A loop over three values a chunk takes half the time of chained iterators.
-        for chunk in chunks:
-            chunk_words, steps, only_step = cuts[chunk]
-            if only_step:
-                words.append(chunk)
-                starts.append(position)
-                position += only_step
-            else:
-                words += chunk_words
-                for step in steps:
-                    starts.append(position)
-                    position += step
-        if position != offset + len(sentence) + 1:  # not one blank after each chunk
-            starts = [
-                start
-                for match, chunk in zip(CHUNK.finditer(sentence), chunks, strict=True)
-                for start in accumulate(cuts[chunk][1][:-1], initial=offset + match.start())
-            ]
-        return words, starts
-
-    def _new(self, chunks: Iterable[str]) -> set[str]:
-        """Those without a cut, and what each falls into at a sentence's end."""
-        new = {chunk for chunk in chunks if chunk not in self._cuts}
-        return new | {piece for chunk in new for piece in _pieces_at_end(chunk)}
-
-    def _learn_from_rules(self, chunks: list[str]) -> None:
-        before_blank = self._cuts_between(chunks, " ")
-        closing = [chunk for chunk in chunks if chunk.endswith("'")]
-        before_line_end = self._cuts_between(closing, "\n") if closing else {}
-        for chunk, cut in before_blank.items():
-            if before_line_end.get(chunk, cut) == cut:
-                self._cuts[chunk] = cut
-
-    def _cuts_between(self, chunks: list[str], blank: str) -> dict[str, Cut]:
+    def _cuts_between(self, chunks: Sequence[str], blank: str) -> dict[str, Cut]:
         """How each of the chunks is cut, neither first nor last in a sentence."""
+        if not chunks:
+            return {}
         sentence = blank.join(["a", *chunks, "a"])
         spans = iter(self._spans_of(sentence)[1:-1])
         cuts = {}
         position = 2
         for chunk in chunks:
-            words, steps = [], []
-            end = position + len(chunk)
+            first, end = position, position + len(chunk)
+            words, offsets = [], []
             while position < end:
                 start, position = next(spans)
                 words.append(sentence[start:position])
-                steps.append(position - start)
-            steps[-1] += 1
+                offsets.append(start - first)
             position += 1
-            cuts[chunk] = tuple(words), tuple(steps), steps[0] if len(steps) == 1 else 0
+            cuts[chunk] = words, offsets
         return cuts
 
-    def _learn_at_end(self, chunk: str) -> None:
-        """A sentence's last chunk, made of pieces; KeyError if it depends on its place."""
-        if not chunk.strip(CLOSING_MARKS):
-            raise KeyError(chunk)
+    def _cut_at_end(self, pieces: Sequence[str]) -> Cut | None:
+        """A sentence's last chunk, which falls into pieces; None if it depends on its place."""
+        if not "".join(pieces).strip(CLOSING_MARKS):
+            return None
         words: list[str] = []
-        steps: list[int] = []
-        for piece in _pieces_at_end(chunk):
-            piece_words, piece_steps, _ = self._cuts[piece]
-            words += piece_words
-            steps += piece_steps
-            steps[-1] -= 1
-        steps[-1] += 1
-        self._cuts[chunk + AT_END] = tuple(words), tuple(steps), 0
+        offsets: list[int] = []
+        length = 0
+        for piece in pieces:
+            number = self._number_of[piece]
+            if number == DEPENDS:
+                return None
+            first = self._first_word[number]
+            own = slice(first, first + self._num_words[number])
+            words += self._words[own].to_pylist()
+            offsets += (length + self._offsets[own]).tolist()
+            length += len(piece)
+        return words, offsets
 
 
 def has_disputed_white_space(text: str) -> bool:
     """Whether a text has what is white space for `re` and `str.split`, but not for NLTK's regex."""
     # Four look-ups in C take a third of a regular expression's time.
     return "\x1c" in text or "\x1d" in text or "\x1e" in text or "\x1f" in text
+
+
+def _names(chunks: Chunks) -> list[str]:
+    """The chunks, those that close a sentence marked."""
+    names = [*chunks.words]
+    is_filled = chunks.firsts[1:] > chunks.firsts[:-1]
+    for last in (chunks.firsts[1:][is_filled] - 1).tolist():
+        names[last] += AT_END
+    return names
 
 
 def _pieces_at_end(chunk: str) -> list[str]:

@@ -150,7 +150,7 @@ def test_sentences_of_a_book_by_hand() -> None:
     text = "CHAPTER 1\n\nI see. “You” see!\n\nCHAPTER 2\n\nEnd"
     splitter = SentenceSplitter(PunktModel((), (), (), ()))
     columns = sentence_columns("b", text, [(0, 0, 28), (1, 30, 44)], splitter, "word")
-    assert columns == {
+    assert pa.table(columns).to_pydict() == {
         "book_id": ["b"] * 5,
         "section_index": [0, 0, 0, 1, 1],
         "sentence_index": [0, 1, 2, 3, 4],
@@ -174,7 +174,7 @@ def test_characters_of_a_book_by_hand() -> None:
     text = "I  see\n you.  Ah!\n\n\tOh"
     splitter = SentenceSplitter(PunktModel((), (), (), ()))
     columns = sentence_columns("b", text, [(0, 0, 23)], splitter, "character")
-    assert columns == {
+    assert pa.table(columns).to_pydict() == {
         "book_id": ["b"] * 3,
         "section_index": [0] * 3,
         "sentence_index": [0, 1, 2],

@@ -9,12 +9,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nltk.tokenize import NLTKWordTokenizer
 
+from models.vocabulary import Unit
 from tasks.seams.tokeniser import (
     QUOTATION_MARKS,
     PunktModel,
     SentenceSplitter,
     as_sentence,
     as_written,
+    cut,
     learn_punkt,
     nltk_word_spans,
     tokens_of,
@@ -27,8 +29,13 @@ SAMPLE = (
 WILD = st.text(alphabet="abcT \"'`“”‘’«»()[]<>.,;:?!@#$%&-—…*\n\té1gondyt", max_size=40)
 
 
+def cut_one(sentence: str, unit: Unit) -> tuple[list[str], list[int]]:
+    sentences = cut(sentence, [(0, len(sentence))], unit)
+    return sentences.tokens[0].as_py(), sentences.starts[0].as_py()
+
+
 def word_spans(sentence: str) -> list[tuple[int, int]]:
-    words, starts = tokens_of(sentence, "word")
+    words, starts = cut_one(sentence, "word")
     return [(start, start + len(word)) for word, start in zip(words, starts, strict=True)]
 
 
@@ -156,7 +163,7 @@ def test_where_nltk_cannot_place_its_tokens_their_boundaries_stand(sentence: str
 @example(" a \x1c\u2028 b\n")
 @settings(max_examples=300, deadline=None)
 def test_characters_are_the_sentences_own_and_give_it_back(sentence: str) -> None:
-    tokens, starts = tokens_of(sentence, "character")
+    tokens, starts = cut_one(sentence, "character")
     assert as_written(tokens, "character") == " ".join(sentence.split())
     assert starts == sorted(set(starts))
     for token, start in zip(tokens, starts, strict=True):
@@ -168,11 +175,11 @@ def test_characters_are_the_sentences_own_and_give_it_back(sentence: str) -> Non
 @settings(max_examples=200, deadline=None)
 def test_words_can_be_had_of_either_unit(text: str) -> None:
     sentence = " ".join(text.split())
-    words, starts = tokens_of(sentence, "word")
+    words, starts = cut_one(sentence, "word")
     assert words == [sentence[first:last] for first, last in word_spans(sentence)]
     assert all(sentence.startswith(w, start) for w, start in zip(words, starts, strict=True))
     assert words_of(words, "word") == words
-    assert words_of(tokens_of(text, "character")[0], "character") == words
+    assert words_of(tokens_of(text, "character"), "character") == words
 
 
 def test_a_model_splits_the_same_after_its_journey() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from tasks.seams import word_spans as module
 from tasks.seams.tokeniser import (
     PunktModel,
     SentenceSplitter,
+    cut,
     nltk_word_spans,
-    tokens_of,
 )
 from tasks.seams.word_spans import WordCutter
 
@@ -32,9 +33,18 @@ PIECES = [
 
 def assert_as_nltk(sentence: str) -> None:
     expected = nltk_word_spans(NLTK, sentence)
-    words, starts = tokens_of(sentence, "word", 1000)
-    assert words == [sentence[start:end] for start, end in expected]
-    assert starts == [1000 + start for start, _ in expected]
+    # Between others, one of which stands at its very edge.
+    text = f"It's (so). {sentence}Is it?"
+    spans = [(0, 10), (11, 11 + len(sentence)), (11 + len(sentence), len(text))]
+    sentences = cut(text, spans, "word")
+    assert sentences.tokens.to_pylist() == [
+        ["It", "'s", "(", "so", ")", "."],
+        [sentence[start:end] for start, end in expected],
+        ["Is", "it", "?"],
+    ]
+    starts = [start for start, _ in expected]
+    assert sentences.starts.to_pylist()[1] == [11 + start for start in starts]
+    assert sentences.num_characters.to_pylist() == [10, len(" ".join(sentence.split())), 6]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join) | st.text(max_size=40))
@@ -70,16 +80,28 @@ def test_sentences_of_real_books_are_cut_as_nltk_cuts_them(name: str) -> None:
         assert_as_nltk(sentence)
 
 
+def tokens_by(cutter: WordCutter, sentence: str) -> list[str]:
+    [tokens] = cutter.cut(sentence, [(0, len(sentence))]).tokens.to_pylist()
+    return list(tokens)
+
+
 def test_new_words_without_end_are_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_CUTS", 50)
     cutter = WordCutter(lambda sentence: nltk_word_spans(NLTK, sentence))
     for number in range(40):
         sentence = " ".join(f"w{number}x{other}, it's" for other in range(10)) + "."
-        words, starts = cutter.cut(sentence)
-        expected = nltk_word_spans(NLTK, sentence)
-        assert words == [sentence[start:end] for start, end in expected]
-        assert starts == [start for start, _ in expected]
-        assert len(cutter._cuts) <= 50
+        assert tokens_by(cutter, sentence) == NLTK.tokenize(sentence)
+        assert len(cutter._number_of) <= 50
+
+
+def test_a_text_is_cut_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "It's one. (And \x1f two.) 'Tis three's'. " * 30
+    spans = [(m.start(), m.end()) for m in re.finditer(r"\S.*?\.\S* ", text)]
+    whole = cut(text, spans, "word")
+    for size in (1, 20, 100):
+        monkeypatch.setattr(module, "CHARACTERS_AT_ONCE", size)
+        assert cut(text, spans, "word") == whole
+    assert cut(text, [], "word").tokens.to_pylist() == []
 
 
 def test_each_distinct_word_goes_to_nltk_once() -> None:
@@ -90,8 +112,8 @@ def test_each_distinct_word_goes_to_nltk_once() -> None:
         return nltk_word_spans(NLTK, sentence)
 
     cutter = WordCutter(slow)
-    cutter.learn(["It's", "the", "king's,", "isn't", "it?"])
-    num_asked = len(asked)
+    tokens_by(cutter, "It's the king's, isn't it?")
+    assert len(asked) == 1
     for _ in range(3):
-        cutter.cut("the king's, it? isn't It's the")
-    assert len(asked) == num_asked == 1
+        tokens_by(cutter, "the king's, isn't It's it?")
+    assert len(asked) == 1
