@@ -93,8 +93,10 @@ def is_heading(paragraph: str) -> bool:
 
 def _headings(text: str) -> Iterator[_Start]:
     for paragraph in _PARAGRAPH.finditer(text):
-        lines = [" ".join(line.split()) for line in paragraph[0].split("\n", 2)]
-        if len(lines) < 3 and (found := _HEADING.fullmatch("\n".join(lines))):
+        if text.count("\n", *paragraph.span()) > 1:
+            continue
+        lines = [" ".join(line.split()) for line in paragraph[0].split("\n")]
+        if found := _HEADING.fullmatch("\n".join(lines)):
             word = "" if found["numeral"] else (found["word"] or "").lower() or None
             number = _number_of((found["number"] or found["numeral"] or "").lower())
             yield _Start(" ".join(lines), *paragraph.span(), word, number)
@@ -136,7 +138,7 @@ def _merge_short(starts: Sequence[_Start], text: str) -> tuple[Section, ...]:
     for index, start in enumerate(starts):
         after = starts[index + 1] if index + 1 < len(starts) else end_of_text
         end = after.char_start
-        num_characters = len(_prose(text[start.body_start : end]))
+        num_characters = _num_prose_characters(text, start.body_start, end)
         is_in_line = (
             index > 0
             and merged_from is None
@@ -159,10 +161,19 @@ def _follows(start: _Start, before: _Start) -> bool:
     return is_next and start.word == before.word
 
 
-def _prose(body: str) -> str:
-    """A section's body without entries of a table of contents."""
-    lines = (" ".join(line.split()) for line in body.strip().split("\n"))
-    return "\n".join(line for line in lines if not (line and _HEADING.fullmatch(line))).strip()
+def _num_prose_characters(text: str, start: int, end: int) -> int:
+    """Characters of a section's lines but for entries of a table of contents; counted as far as
+    matters.
+    """
+    total = 0
+    while start < end and total < SHORTEST_SECTION:
+        line_end = text.find("\n", start, end)
+        line_end = end if line_end < 0 else line_end
+        line = " ".join(text[start:line_end].split())
+        if line and not _HEADING.fullmatch(line):
+            total += len(line) + 1
+        start = line_end + 1
+    return total
 
 
 def _trimmed(section: Section, text: str) -> Section:

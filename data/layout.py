@@ -21,11 +21,13 @@ _LETTER = r"[^\W\d_]"
 _SOFT_HYPHEN = "\xad"
 _WORD = re.compile(rf"{_LETTER}+(?:[-‐]{_LETTER}+)*")
 _SHORT_WORD = rf"{_LETTER}{{1,40}}(?:[-‐]{_LETTER}{{1,40}}){{0,3}}"
-_CUT_WORD = re.compile(
-    rf"(?<!{_LETTER})(?P<first>{_SHORT_WORD})(?P<hyphen>[-‐\xad])\n[^\S\n]*(?=(?P<second>{_SHORT_WORD}))"
-)
+_HYPHENS = f"-‐{_SOFT_HYPHEN}"
+_LINE_END_AT_HYPHEN = re.compile(rf"\n(?<=[{_HYPHENS}]\n)[^\S\n]*(?P<second>{_SHORT_WORD})")
+_WORD_BACKWARDS = re.compile(rf"{_SHORT_WORD}(?!{_LETTER})")
+_LONGEST_SHORT_WORD = 4 * 40 + 3
 _TO_NEXT_SPACE = re.compile(r"\S{1,80} ")
 
+_FIRST_LETTER = re.compile(_LETTER)
 _PARAGRAPH = re.compile(r"\S.*(?:\n.*\S.*)*")
 _PAGE_LINE = re.compile(
     r"[-–—\[({]{0,2} ?(?:page |pg\.? ?|p\. ?)?(\d{1,4}) ?[-–—\])}]{0,2}", re.IGNORECASE
@@ -174,21 +176,24 @@ def _start_below(text: str, below: re.Match[str] | None, is_in_sentence: bool) -
 
 def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
     """The lines of a paragraph that looks like page numbers and running heads; else none."""
-    if len(paragraph[0]) > 2 * _MOST_LINES * _LONGEST_HEAD:
-        return ()
     lines: list[_Line] = []
     start = paragraph.start()
-    for raw_line in paragraph[0].split("\n"):
+    raw_lines = paragraph[0].split("\n", _MOST_LINES)
+    if len(raw_lines) > _MOST_LINES:
+        return ()
+    for raw_line in raw_lines:
         line = raw_line.strip()
-        key = _DIGITS_AND_SPACES.sub("", line).casefold()
-        page = _PAGE_LINE.fullmatch(line)
-        first_letter = next(filter(str.isalpha, line), "")
-        is_head = first_letter != "" and not first_letter.islower()
-        if len(line) > _LONGEST_HEAD or not (page or is_head):
+        if len(line) > _LONGEST_HEAD:
             return ()
+        page = _PAGE_LINE.fullmatch(line)
+        if not page:
+            first_letter = _FIRST_LETTER.search(line)
+            if not first_letter or first_letter[0].islower():
+                return ()
+        key = _DIGITS_AND_SPACES.sub("", line).casefold()
         lines.append(_Line(start, start + len(raw_line), key, int(page[1]) if page else None))
         start += len(raw_line) + 1
-    return tuple(lines) if len(lines) <= _MOST_LINES else ()
+    return tuple(lines)
 
 
 def _increasing(lines: Sequence[tuple[_Line, bool]]) -> Iterator[list[tuple[_Line, bool]]]:
@@ -208,14 +213,34 @@ def _without_pages_in_lines(text: str) -> Iterator[Edit]:
         yield Edit(*page.span(), "")
 
 
+class _CutWord(NamedTuple):
+    """`first`, a hyphen at `start`, a line end, and `second` from `end` on."""
+
+    first: str
+    hyphen: str
+    second: str
+    start: int
+    end: int
+
+
+def _cut_words(text: str) -> Iterator[_CutWord]:
+    # From the line's end back: a search for the word before it takes 50 times as long.
+    for line_end in _LINE_END_AT_HYPHEN.finditer(text):
+        start = line_end.start() - 1
+        before = text[max(0, start - _LONGEST_SHORT_WORD - 1) : start]
+        if first := _WORD_BACKWARDS.match(before[::-1]):
+            second = line_end.start("second")
+            yield _CutWord(first[0][::-1], text[start], line_end["second"], start, second)
+
+
 def _joined_words(text: str, always: bool) -> Iterator[Edit]:
     """Words in one piece, the line end behind them.
 
     Without the hyphen where the text has the word so elsewhere; with it where it has that.
     """
-    if not (cuts := list(_CUT_WORD.finditer(text))):
+    if not (cuts := list(_cut_words(text))):
         return
-    occurrences = Counter(word[0].casefold() for word in _WORD.finditer(text))
+    occurrences = Counter(_WORD.findall(text.casefold()))
 
     @cache
     def is_joined(first: str, hyphen: str, second: str) -> bool | None:
@@ -229,10 +254,10 @@ def _joined_words(text: str, always: bool) -> Iterator[Edit]:
         return is_one_word if always else None
 
     for cut in cuts:
-        joined = is_joined(*cut.group("first", "hyphen", "second"))
+        joined = is_joined(cut.first, cut.hyphen, cut.second)
         if joined is not None:
-            yield Edit(cut.start("hyphen") if joined else cut.end("hyphen"), cut.end(), "")
-            if rest := _TO_NEXT_SPACE.match(text, cut.end()):
+            yield Edit(cut.start if joined else cut.start + 1, cut.end, "")
+            if rest := _TO_NEXT_SPACE.match(text, cut.end):
                 yield Edit(rest.end() - 1, rest.end(), "\n")
 
 

@@ -9,8 +9,12 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from data.books import Book, Refusal
 from data.documents import Document, Unreadable, without
@@ -23,8 +27,6 @@ from data.plays import read_play
 from data.raw_book import PLAIN_TEXT, RawBook
 from data.settings import Settings
 from data.sources import Entry, Finding, raw_books
-
-_WORD = re.compile(r"[^\W_]+")
 
 
 class Reading(Settings):
@@ -65,7 +67,22 @@ def read_entry(entry: Entry, finding: Finding, reading: Reading) -> Iterator[Rea
 
 def words_digest(text: str) -> str:
     """SHA-256 of a text's words, folded to lower case: the same in every encoding and layout."""
-    return sha256(" ".join(_WORD.findall(text.casefold())).encode()).hexdigest()
+    codes = np.frombuffer(text.casefold().encode("utf-32-le"), dtype=np.uint32)
+    is_of_word = _is_of_word(int(codes.max(initial=0)).bit_length())[codes]
+    ends_word = np.zeros_like(is_of_word)
+    ends_word[1:] = is_of_word[:-1] & ~is_of_word[1:]
+    words = np.where(is_of_word, codes, ord(" "))[is_of_word | ends_word]
+    if ends_word.any() and not is_of_word[np.flatnonzero(ends_word)[-1] :].any():
+        words = words[:-1]
+    return sha256(words.tobytes()).hexdigest()
+
+
+@cache
+def _is_of_word(num_bits: int) -> npt.NDArray[np.bool_]:
+    """Of all characters of so many bits, by a table: a regular expression takes ten times as long
+    for a text.
+    """
+    return np.array([chr(code).isalnum() for code in range(1 << num_bits)])
 
 
 def _read_raw(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
