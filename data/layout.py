@@ -30,9 +30,9 @@ _TO_NEXT_SPACE = re.compile(r"\S{1,80} ")
 _FIRST_LETTER = re.compile(_LETTER)
 _PARAGRAPH = re.compile(r"\S.*(?:\n.*\S.*)*")
 _PAGE_LINE = re.compile(
-    r"[-–—\[({]{0,2} ?(?:page |pg\.? ?|p\. ?)?(\d{1,4}) ?[-–—\])}]{0,2}", re.IGNORECASE
+    r"[-–—\[({]{0,2} ?(?:page |pg\.? ?|p\. ?)?([0-9]{1,4}) ?[-–—\])}]{0,2}", re.IGNORECASE
 )
-_DIGITS_AND_SPACES = re.compile(r"[\d\s]+")
+_DIGITS = re.compile(r"[0-9]+")
 _SURE_PAGE_LINES = {"[pg]", "[pg.]", "[page]", "[p.]", "{pg}", "{page}", "{p.}", "{}"}
 _PAGE_IN_LINE = re.compile(r"[\[{](?:pg\.?|page) ?\d{1,4}[\]}]", re.IGNORECASE)
 _SENTENCE_ENDS = ".!?:;…\"'”’»)]*_"
@@ -135,17 +135,19 @@ def _without_furniture(text: str, settings: Layout) -> Iterator[Edit]:
 
 
 def _blocks(text: str, fewest_repeats: int) -> list[_Block]:
-    paragraphs = [(one, _page_lines(one)) for one in _PARAGRAPH.finditer(text)]
-    repeats = Counter(line.key for _, lines in paragraphs for line in lines)
+    short = [(one, _short_lines(one[0])) for one in _PARAGRAPH.finditer(text)]
+    repeats = Counter(key for _, lines in short for key in lines)
 
-    def may_be_furniture(paragraph: tuple[re.Match[str], Sequence[_Line]]) -> bool:
-        keys = {line.key for line in paragraph[1]}
-        return bool(keys) and all(
-            repeats[key] >= fewest_repeats or key in _SURE_PAGE_LINES for key in keys
-        )
+    def may_be_furniture(keys: Sequence[str]) -> bool:
+        recur = (repeats[key] >= fewest_repeats or key in _SURE_PAGE_LINES for key in keys)
+        return bool(keys) and all(recur)
 
+    # Few lines recur, and only these are looked at closely.
+    paragraphs = [(one, _page_lines(one) if may_be_furniture(keys) else ()) for one, keys in short]
     blocks: list[_Block] = []
-    groups = [(is_one, list(group)) for is_one, group in groupby(paragraphs, may_be_furniture)]
+    groups = [
+        (is_one, list(group)) for is_one, group in groupby(paragraphs, key=lambda one: bool(one[1]))
+    ]
     for index, (is_furniture, group) in enumerate(groups):
         if is_furniture:
             above = groups[index - 1][1][-1][0] if index > 0 else None
@@ -174,24 +176,31 @@ def _start_below(text: str, below: re.Match[str] | None, is_in_sentence: bool) -
     return below.start() if is_in_sentence else text.rfind("\n", 0, below.start()) + 1
 
 
+def _short_lines(paragraph: str) -> list[str]:
+    """The keys of a paragraph's lines, if all are as short and as few as furniture; else none."""
+    lines = paragraph.split("\n", _MOST_LINES)
+    if len(lines) > _MOST_LINES or len(max(lines, key=len).strip()) > _LONGEST_HEAD:
+        return []
+    return [_key(line) for line in lines]
+
+
+def _key(line: str) -> str:
+    return _DIGITS.sub("", "".join(line.split())).casefold()
+
+
 def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
     """The lines of a paragraph that looks like page numbers and running heads; else none."""
     lines: list[_Line] = []
     start = paragraph.start()
-    raw_lines = paragraph[0].split("\n", _MOST_LINES)
-    if len(raw_lines) > _MOST_LINES:
-        return ()
-    for raw_line in raw_lines:
+    for raw_line in paragraph[0].split("\n"):
         line = raw_line.strip()
-        if len(line) > _LONGEST_HEAD:
-            return ()
         page = _PAGE_LINE.fullmatch(line)
         if not page:
             first_letter = _FIRST_LETTER.search(line)
-            if not first_letter or first_letter[0].islower():
+            if len(line) > _LONGEST_HEAD or not first_letter or first_letter[0].islower():
                 return ()
-        key = _DIGITS_AND_SPACES.sub("", line).casefold()
-        lines.append(_Line(start, start + len(raw_line), key, int(page[1]) if page else None))
+        number = int(page[1]) if page else None
+        lines.append(_Line(start, start + len(raw_line), _key(line), number))
         start += len(raw_line) + 1
     return tuple(lines)
 
