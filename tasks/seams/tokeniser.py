@@ -13,14 +13,22 @@ from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
-from nltk.tokenize import NLTKWordTokenizer
-from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer, PunktTrainer
-from nltk.tokenize.treebank import TreebankWordDetokenizer
 
 from models.vocabulary import Unit
 from tasks.seams.chunks import Span
+from tasks.seams.left_out import left_out
 from tasks.seams.sentence_spans import SentenceCutter
 from tasks.seams.word_spans import CutSentences, WordCutter
+
+with left_out("sklearn", "scipy"):  # of NLTK's classifiers: 120 MB and 1.5 s of each process
+    from nltk.tokenize import NLTKWordTokenizer
+    from nltk.tokenize.punkt import (
+        PunktParameters,
+        PunktSentenceTokenizer,
+        PunktToken,
+        PunktTrainer,
+    )
+    from nltk.tokenize.treebank import TreebankWordDetokenizer
 
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 CHARACTERS = re.compile(r"\S|(?<=\S)\s+(?=\S)")
@@ -82,7 +90,7 @@ def punkt_models(rows: pa.Table) -> dict[str, PunktModel]:
 
 def learn_punkt(sample: str) -> PunktModel:
     """Learn sentence boundaries from running text in one language."""
-    trainer = PunktTrainer(sample)
+    trainer = PunktTrainer(sample, token_cls=_Token)
     learned = trainer.get_params()
     return PunktModel(
         tuple(sorted(learned.abbrev_types)),
@@ -90,6 +98,32 @@ def learn_punkt(sample: str) -> PunktModel:
         tuple(sorted(learned.sent_starters)),
         tuple(sorted(learned.ortho_context.items())),
     )
+
+
+class _Token(PunktToken):  # type: ignore[misc]
+    """NLTK's token; half of training's time went into what follows from its spelling alone."""
+
+    def __init__(self, tok: str, **annotations: Any) -> None:
+        self.tok, self.type, self.period_final = _spelling(tok)
+        self.parastart = self.linestart = self.sentbreak = self.abbr = self.ellipsis = None
+        for name, value in annotations.items():
+            setattr(self, name, value)
+
+    @property
+    def is_ellipsis(self) -> bool:
+        return self.period_final and _is_ellipsis(self.tok)
+
+
+@lru_cache(maxsize=1 << 17)
+def _spelling(tok: str) -> tuple[str, str, bool]:
+    """A token's spelling, type and whether it ends in a period."""
+    token = PunktToken(tok)
+    return token.tok, token.type, token.period_final
+
+
+@lru_cache(maxsize=1 << 10)
+def _is_ellipsis(tok: str) -> bool:
+    return bool(PunktToken(tok).is_ellipsis)
 
 
 class SentenceSplitter:

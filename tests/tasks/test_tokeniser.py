@@ -8,7 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from nltk.tokenize import NLTKWordTokenizer
+from nltk.tokenize.punkt import PunktTrainer
 
+from data.plays import read_plays
 from models.vocabulary import Unit
 from tasks.seams.tokeniser import (
     QUOTATION_MARKS,
@@ -74,6 +76,17 @@ def test_abbreviations_are_learned_and_blank_lines_end_sentences() -> None:
     text = "Mr. Smith spoke. He left\n\nand never came"
     spans = SentenceSplitter(model).spans(text, 0, len(text))
     assert [text[a:b] for a, b in spans] == ["Mr. Smith spoke.", "He left", "and never came"]
+
+
+def test_what_is_learned_is_what_nltk_learns() -> None:
+    play = next(iter(read_plays())).text
+    text = f"{SAMPLE}{play} He waited ... and waited.... It cost 3.50. No. 7 of the U.S. fleet."
+    parameters = PunktTrainer(text).get_params()
+    learned = learn_punkt(text).parameters()
+    assert learned.abbrev_types == parameters.abbrev_types
+    assert learned.collocations == parameters.collocations
+    assert learned.sent_starters == parameters.sent_starters
+    assert learned.ortho_context == parameters.ortho_context
 
 
 def test_what_was_learned_survives_json_and_rows() -> None:
