@@ -151,11 +151,17 @@ def _is_module(name: str) -> bool:
 
 @lru_cache
 def _origin(name: str) -> str | None:
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return None
-    return spec.origin if spec else None
+    """A module's file. Found without importing anything: some of ours import PyTorch."""
+    top, *inner = name.split(".")
+    package = importlib.util.find_spec(top)
+    if package is None or not inner:
+        return package.origin if package else None
+    for folder in package.submodule_search_locations or ():
+        place = Path(folder, *inner)
+        for file in (place / "__init__.py", place.with_suffix(".py")):
+            if file.is_file():
+                return str(file)
+    return None
 
 
 def _module(name: str) -> _Module:
