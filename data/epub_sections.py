@@ -42,10 +42,9 @@ def sections_from(starts: Sequence[Start], text: str) -> tuple[Section, ...]:
         text: the book's.
     """
     in_order = sorted(starts, key=lambda start: start.char_start)
-    following = [*in_order[1:], Start(0, "", len(text))]
     merged = [Start(1, FRONT_MATTER, 0, is_front=True)]
     parts: list[Start] = []  # without a text of their own, outermost first
-    for start, after in zip(in_order, following, strict=True):
+    for start, after in pairwise([*in_order, Start(0, "", len(text))]):
         if parts and parts[-1].level >= start.level:
             merged.append(_joined(parts))
             parts = []
