@@ -48,7 +48,7 @@ NAVIGATION_ITEM = (
 NCX_ITEM = '<item id="ncx" href="toc.ncx" media-type="application/x-dtbncx+xml"/>'
 
 
-def packed(files: Mapping[str, str | bytes], container: str = CONTAINER) -> bytes:
+def packed(files: Mapping[str, str | bytes], container: str | bytes = CONTAINER) -> bytes:
     """The archive of a book's files."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
