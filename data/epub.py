@@ -128,10 +128,10 @@ def _num_characters(pages: Sequence[_Page]) -> int:
 
 
 def _encoding(pages: Sequence[_Page]) -> tuple[str, str]:
-    """The encoding of most pages, and why they were read in it."""
-    counts = Counter((page.encoding, page.encoding_reason) for page in pages)
-    [((encoding, reason), count)] = counts.most_common(1)
-    which = "each page" if count == len(pages) else f"{count} of {len(pages)} pages"
+    """The encoding of most pages with words, and why they were read in it."""
+    told = [(page.encoding, page.encoding_reason) for page in pages if page.content.text]
+    [((encoding, reason), count)] = Counter(told).most_common(1)
+    which = "each page" if count == len(told) else f"{count} of {len(told)} pages"
     return encoding, f"{which}: {reason}"
 
 

@@ -183,7 +183,7 @@ def _refuse_encrypted(archive: Archive) -> None:
     scheme = schemes[0] if schemes else "by a scheme that it does not name"
     first = next((uri for uris in encrypted for uri in uris), _ENCRYPTION)
     raise Unreadable(
-        f"It is encrypted ({scheme}): {first!r} and {len(encrypted) - 1} other members.",
+        f"It is encrypted ({scheme}): {len(encrypted)} of its members, {first!r} first.",
         "Ask its publisher for a copy without protection.",
     )
 

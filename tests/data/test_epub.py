@@ -326,6 +326,8 @@ def test_alice() -> None:
         "Lewis Carroll",
     )
     assert document.licence == "Public domain in the USA."
+    assert (document.language, document.encoding) == ("en", "utf-8")
+    assert document.encoding_reason == "each page: declared as utf-8"
 
 
 @needs_test_data
@@ -351,7 +353,7 @@ def test_nested_contents() -> None:
 def test_a_protected_book() -> None:
     error = refused(published("wasteland_LCP_DRM_encrypted.epub"))
     assert error.reason == (
-        "It is encrypted (LCP of Readium): 'EPUB/fonts.css' and 3 other members."
+        "It is encrypted (LCP of Readium): 4 of its members, 'EPUB/fonts.css' first."
     )
     assert error.remedy == "Ask its publisher for a copy without protection."
 

@@ -213,7 +213,7 @@ def test_an_encrypted_book(licence: str, scheme: str) -> None:
     with pytest.raises(Unreadable) as caught:
         read(packed({**files, licence: "<licence/>"}))
     assert caught.value.reason == (
-        f"It is encrypted ({scheme}): 'OEBPS/a.xhtml' and 1 other members."
+        f"It is encrypted ({scheme}): 2 of its members, 'OEBPS/a.xhtml' first."
     )
     assert caught.value.remedy == "Ask its publisher for a copy without protection."
 
