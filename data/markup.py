@@ -8,8 +8,8 @@ tree is built and nothing recurses, so that depth costs no more than length. It 
 closes (`<a id="x"/>`, `<title/>`), knows the named characters, and has no entities to expand and
 no network.
 
-A page costs about 2 µs an element and 10 ns a character, read once. An end tag that closes nothing
-is compared with every open element; so both together are limited.
+A page costs 2 to 4 µs an element or run of text and 20 ns a character, read once. An end tag that
+closes nothing is compared with every open element; so both together are limited.
 """
 
 import re
@@ -22,11 +22,12 @@ from lxml import etree
 from data.documents import Unreadable
 
 MOST_CHARACTERS = 100_000_000
-MOST_ELEMENTS = 2_000_000
+MOST_PARTS = 2_000_000  # elements and runs of text; at most 7 s
 MOST_COMPARISONS = 2_000_000_000  # end tags times open elements; 3 ns each
 
 _CHUNK_CHARACTERS = 16_384  # between looks at the limits
-_DOCTYPE = re.compile(r"<!DOCTYPE[^\[>]*(?:\[[^\]]*\]\s*)?>", re.IGNORECASE)
+_DOCTYPE = re.compile(r"<!DOCTYPE", re.IGNORECASE)
+_REST_OF_DOCTYPE = re.compile(r"[^\[>]*(?:\[[^\]]*\]\s*)?>")
 _HIDING_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"\s*([A-Za-z]{2})(?:[-_]|\s*$)")
 # Controls that came by number (`&#1;`), soft hyphens and other places to break a line: no one reads
@@ -97,7 +98,7 @@ def text_of_markup(markup: str, *, keep_notes: bool = False) -> PageText:
         keep_notes: whether the bodies of footnotes and endnotes stay.
 
     Raises:
-        Unreadable: the page is over a limit: its length, its elements, or how deep they nest.
+        Unreadable: the page is over a limit: its length, its elements, how deep they nest.
     """
     if len(markup) > MOST_CHARACTERS:
         raise _too_much(f"{len(markup):,} characters", f"{MOST_CHARACTERS:,}")
@@ -110,7 +111,10 @@ def text_of_markup(markup: str, *, keep_notes: bool = False) -> PageText:
 def _written(markup: str, *, keep_notes: bool, keep_navigation: bool) -> "_Writer":
     writer = _Writer(keep_notes=keep_notes, keep_navigation=keep_navigation)
     # A doctype's own entities would end it too early, at their first '>'.
-    markup = _DOCTYPE.sub("", markup, count=1)
+    if (doctype := _DOCTYPE.search(markup)) and (
+        rest := _REST_OF_DOCTYPE.match(markup, doctype.end())
+    ):
+        markup = markup[: doctype.start()] + markup[rest.end() :]
     parser = etree.HTMLParser(target=writer, encoding="utf-8", huge_tree=True)
     num_comparisons = 0
     for start in range(0, len(markup), _CHUNK_CHARACTERS):
@@ -118,9 +122,9 @@ def _written(markup: str, *, keep_notes: bool, keep_navigation: bool) -> "_Write
         parser.feed(chunk.encode())
         num_comparisons += chunk.count("</") * writer.depth
         if num_comparisons > MOST_COMPARISONS:
-            raise _too_much(f"elements that nest {writer.depth:,} deep, with many end tags", "less")
-        if writer.num_elements > MOST_ELEMENTS:
-            raise _too_much(f"more than {MOST_ELEMENTS:,} elements", "so many")
+            raise _too_much(f"elements {writer.depth:,} deep and many end tags", "fewer of either")
+        if writer.num_parts > MOST_PARTS:
+            raise _too_much(f"over {MOST_PARTS:,} elements and runs of text", "no more")
     with suppress(etree.XMLSyntaxError):  # nothing but comments, or nothing at all
         parser.close()
     return writer
@@ -130,7 +134,7 @@ class _Writer:
     """Takes a parser's events and writes the text; every start has its end."""
 
     def __init__(self, *, keep_notes: bool, keep_navigation: bool) -> None:
-        self.depth = self.num_elements = self.num_written = 0
+        self.depth = self.num_parts = self.num_written = 0
         self.has_navigation = False
         self._keep_notes, self._keep_navigation = keep_notes, keep_navigation
         self._title: list[str] = []
@@ -144,7 +148,7 @@ class _Writer:
         self._cells: list[tuple[int, int]] = []  # of the open cells, characters and paragraphs
         self._num_hidden = 0  # open elements from the first hidden one on
         self._num_pre = 0
-        self._space_in_pre = ""
+        self._space_in_pre: list[str] = []  # since the last word
         self._outer_heading: tuple[int, int, int] | None = None  # depth, piece and character
         self._headings: list[Heading] = []
         self._waiting: list[str] = []  # anchors, for the next word
@@ -166,7 +170,7 @@ class _Writer:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self.depth += 1
-        self.num_elements += 1
+        self.num_parts += 1
         if attributes:
             self._note(tag, attributes)
         if self._num_hidden or self._is_hidden(tag, attributes):
@@ -186,7 +190,7 @@ class _Writer:
             self._cells.append((self.num_written, begins))
         elif tag == "pre":
             self._num_pre += 1
-            self._space_in_pre = ""
+            self._space_in_pre.clear()
         elif tag == "img" and len(letter := attributes.get("alt", "")) == 1 and letter.isupper():
             self.data(letter)
         elif tag in _HEADING_LEVELS and self._outer_heading is None:
@@ -208,6 +212,7 @@ class _Writer:
             self._widen(gap)
 
     def data(self, text: str) -> None:
+        self.num_parts += 1
         if self._num_hidden:
             if self._is_in_title:
                 self._title.append(text)
@@ -268,7 +273,7 @@ class _Writer:
 
     def _break_line(self) -> None:
         if self._num_pre:
-            self._space_in_pre += "\n"
+            self._space_in_pre.append("\n")
         else:
             self._widen(_LINE if self._gap < _LINE else _PARAGRAPH)
 
@@ -293,13 +298,13 @@ class _Writer:
         """A `<pre>`: white space stays, but for blank lines at its beginning and end."""
         words = text.strip()
         if not words:
-            self._space_in_pre += text
+            self._space_in_pre.append(text)
             return
-        space = self._space_in_pre + text[: len(text) - len(text.lstrip())]
+        space = "".join([*self._space_in_pre, text[: len(text) - len(text.lstrip())]])
         if self._gap > _NOTHING or not self.num_written:
             space = _GAPS[self._gap] + space.rpartition("\n")[2]
         self._write(space, words)
-        self._space_in_pre = text[len(text.rstrip()) :]
+        self._space_in_pre = [text[len(text.rstrip()) :]]
 
     def _write(self, space: str, words: str) -> None:
         space = space if self.num_written else space.lstrip("\n ")

@@ -21,10 +21,12 @@ def sections_of(page: PageText) -> tuple[Section, ...]:
     Every character but white space is in exactly one section; what comes before the first heading
     is front matter. It costs one pass over the text for each level that is looked at.
     """
+    if len(page.headings) < 2:
+        return ()
     cuts, lengths = _structure(page)
     level_counts = Counter(cut.level for cut in cuts)
     sections: list[Section] = []
-    first = cuts[0].char_start if cuts else 0
+    first = cuts[0].char_start
     if page.text[:first].strip():
         sections.append(_trimmed(FRONT_MATTER, 0, first, page.text))
     names: list[str] = []
