@@ -1,10 +1,10 @@
 """Read a text in Markdown: its front matter as what it says of itself, the rest as a page.
 
-markdown-it renders CommonMark and tables to HTML, of which `data.markup` makes text. At most it costs
-50 µs a line, again at each level of quotation, 20 µs a character that may open a link or emphasis,
-and half a microsecond any other. A quotation is parsed again for every line that continues it
-without '>': quadratic, 3 µs a pair of lines at each level. The sum is an upper bound, some five
-times what a novel takes; what may take more than 10 s is refused.
+markdown-it renders CommonMark and tables to HTML, of which `data.markup` makes text. It costs at
+most 60 µs a line, again at each level of quotations and lists, 20 µs a character that may open a
+link or emphasis, and half a microsecond any other. A quotation is parsed again for every line that
+continues it without '>': quadratic, 3 µs a pair of lines at each level. The sum is an upper bound,
+some five times what a novel takes; what may take more than 10 s is refused.
 """
 
 import re
@@ -26,6 +26,8 @@ _LANGUAGE = re.compile(r"([A-Za-z]{2})(?:[-_]|$)")
 _MARK = re.compile(r"[\[!*_]")
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n")
 _BEGINNING_OF_LINE = re.compile(r"^[ \t>*+.)\d-]*", re.MULTILINE)
+_ITEM = re.compile(r"[-*+] ")
+_DEEPEST_LEVELS = 100  # of blocks; what is deeper is left out
 
 
 class _Named(NamedTuple):
@@ -55,7 +57,8 @@ def read_markdown(raw: bytes, charset: str | None = None) -> Document:
     decoded = decode(raw, declared=charset)
     named = _named(decoded.text)
     _refuse_slow(named.text)
-    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(named.text)
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": _DEEPEST_LEVELS})
+    html = parser.enable("table").render(named.text)
     document = as_document(text_of_markup(html), decoded)
     return Document(
         document.text,
@@ -108,15 +111,16 @@ def _refuse_slow(text: str) -> None:
     num_marks = sum(1 for _ in _MARK.finditer(text))
     num_lines = num_pairs = 0  # of lines without '>' and with it in one block; at all levels
     for block in _BLANK_LINES.split(text):
-        levels = [beginning.count(">") for beginning in _BEGINNING_OF_LINE.findall(block)]
+        beginnings = _BEGINNING_OF_LINE.findall(block)
+        levels = [beginning.count(">") for beginning in beginnings]
         num_quoted = sum(level > 0 for level in levels)
-        num_lines += len(levels) + sum(levels)
+        num_lines += len(levels) + sum(levels) + len(_ITEM.findall("".join(beginnings)))
         num_pairs += num_quoted * (len(levels) - num_quoted) * max(levels)
-    seconds = 50e-6 * num_lines + 20e-6 * num_marks + 3e-6 * num_pairs + 0.5e-6 * len(text)
+    seconds = 60e-6 * num_lines + 20e-6 * num_marks + 3e-6 * num_pairs + 0.5e-6 * len(text)
     if seconds > MOST_SECONDS:
         raise Unreadable(
             f"As Markdown it may take {seconds:,.0f} s to read, of {MOST_SECONDS} that are allowed:"
             f" {len(text):,} characters, {num_marks:,} of them '[', '!', '*' or '_', and"
-            f" {num_lines:,} lines, those in quotations counted at each level.",
+            f" {num_lines:,} lines, each counted at every level.",
             "Split it into several files, or name it .txt to have it read as plain text.",
         )
