@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from data.documents import Unreadable
+from data.unread_markup import is_hidden, is_navigation, is_note, tokens
 
 MOST_CHARACTERS = 100_000_000
 MOST_PARTS = 2_000_000  # elements and runs of text; at most 7 s
@@ -28,7 +29,6 @@ MOST_COMPARISONS = 2_000_000_000  # end tags times open elements; 3 ns each
 _CHUNK_CHARACTERS = 16_384  # between looks at the limits
 _DOCTYPE = re.compile(r"<!DOCTYPE", re.IGNORECASE)
 _REST_OF_DOCTYPE = re.compile(r"[^\[>]*(?:\[[^\]]*\]\s*)?>")
-_HIDING_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
 _LANGUAGE = re.compile(r"\s*([A-Za-z]{2})(?:[-_]|\s*$)")
 # Controls that came by number (`&#1;`), soft hyphens and other places to break a line: no one reads
 # them, and they would split words.
@@ -45,19 +45,7 @@ _PARAGRAPH_TAGS = (
 _BLOCKS = dict.fromkeys(_PARAGRAPH_TAGS.split(), _PARAGRAPH)
 _BLOCKS |= {"tbody": _LINE, "tfoot": _LINE, "thead": _LINE, "tr": _LINE}
 _HEADING_LEVELS = {f"h{level}": level for level in range(1, 7)}
-_UNREAD_TAGS = (
-    "annotation annotation-xml audio button canvas datalist embed iframe input meter noembed"
-    " noframes noscript object progress rp rt rtc script select style svg template textarea title"
-    " video"
-)
-_HIDDEN_TAGS = frozenset(_UNREAD_TAGS.split())
-_HIDDEN_TYPES = frozenset({"noteref", "backlink", "pagebreak"})
-_HIDDEN_CLASSES = frozenset(
-    {"fnanchor", "noteref", "footnote-ref", "pagenum", "pageno", "pagenumber", "page-number"}
-)
-_NOTE_TYPES = frozenset({"footnote", "footnotes", "endnote", "endnotes", "rearnote", "rearnotes"})
 _DROP_CAPS = frozenset({"dropcap", "drop-cap", "drop_cap"})
-_EPUB_TYPES = ("epub:type", "{http://www.idpf.org/2007/ops}type")
 
 
 @dataclass(frozen=True)
@@ -111,9 +99,8 @@ def text_of_markup(markup: str, *, keep_notes: bool = False) -> PageText:
 def _written(markup: str, *, keep_notes: bool, keep_navigation: bool) -> "_Writer":
     writer = _Writer(keep_notes=keep_notes, keep_navigation=keep_navigation)
     # A doctype's own entities would end it too early, at their first '>'.
-    if (doctype := _DOCTYPE.search(markup)) and (
-        rest := _REST_OF_DOCTYPE.match(markup, doctype.end())
-    ):
+    doctype = _DOCTYPE.search(markup)
+    if doctype and (rest := _REST_OF_DOCTYPE.match(markup, doctype.end())):
         markup = markup[: doctype.start()] + markup[rest.end() :]
     parser = etree.HTMLParser(target=writer, encoding="utf-8", huge_tree=True)
     num_comparisons = 0
@@ -173,12 +160,12 @@ class _Writer:
         self.num_parts += 1
         if attributes:
             self._note(tag, attributes)
-        if self._num_hidden or self._is_hidden(tag, attributes):
+        if self._num_hidden or self._is_unread(tag, attributes):
             self._num_hidden += 1
             self._is_in_title = tag == "title" and self._num_hidden == 1 and not self._title
             return
         gap = _BLOCKS.get(tag, _NOTHING)
-        if gap and attributes and _DROP_CAPS & _tokens(attributes.get("class")):
+        if gap and attributes and _DROP_CAPS & tokens(attributes, "class"):
             gap = _NOTHING
         self._gaps_after.append(gap)
         if gap:
@@ -247,24 +234,11 @@ class _Writer:
             if found := _LANGUAGE.match(language):
                 self._language = found[1].lower()
 
-    def _is_hidden(self, tag: str, attributes: Mapping[str, str]) -> bool:
-        if tag in _HIDDEN_TAGS:
-            return True
-        if tag == "nav" or attributes.get("role") == "navigation":
+    def _is_unread(self, tag: str, attributes: Mapping[str, str]) -> bool:
+        if is_navigation(tag, attributes):
             self.has_navigation = True
             return not self._keep_navigation
-        if not attributes or tag in ("html", "body"):
-            return False
-        if "hidden" in attributes or attributes.get("aria-hidden", "").lower() == "true":
-            return True
-        if "style" in attributes and _HIDING_STYLE.search(attributes["style"]):
-            return True
-        roles = {one.removeprefix("doc-") for one in _tokens(attributes.get("role"))}
-        types = roles.union(*(_tokens(attributes.get(name)) for name in _EPUB_TYPES))
-        classes = _tokens(attributes.get("class"))
-        if _HIDDEN_TYPES & types or _HIDDEN_CLASSES & classes:
-            return True
-        return not self._keep_notes and bool(_NOTE_TYPES & (types | classes))
+        return is_hidden(tag, attributes) or (not self._keep_notes and is_note(attributes))
 
     def _widen(self, gap: int) -> None:
         is_at_cell = bool(self._cells) and self._cells[-1][0] == self.num_written
@@ -316,10 +290,6 @@ class _Writer:
             self._anchors.setdefault(name, self.num_written)
         self._waiting.clear()
         self.num_written += len(words)
-
-
-def _tokens(value: str | None) -> set[str]:
-    return set(value.lower().split()) if value else set()
 
 
 def _too_much(found: str, allowed: str) -> Unreadable:

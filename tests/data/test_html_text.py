@@ -157,4 +157,5 @@ def test_a_novel_in_html_has_its_chapters_and_no_more_than_its_words() -> None:
         for text in (document.text, plain.text)
     )
     assert len(words) == len(plain_words) == 27_324
-    assert [pair for pair in zip(words, plain_words, strict=True) if pair[0] != pair[1]] == []
+    changed = [pair for pair in zip(words, plain_words, strict=True) if pair[0] != pair[1]]
+    assert changed == [("ever", "even")]  # a misprint that one release has corrected

@@ -72,11 +72,12 @@ def test_pages_as_they_are_read(page: str, text: str) -> None:
         "<aside epub:type='footnote'>note</aside>",
         "<div role=doc-endnote>note</div>",
         "<div class='footnotes'>note</div>",
+        "<body epub:type='endnotes backmatter'>note</body>",
     ],
 )
 def test_notes_are_left_out_or_kept(note: str) -> None:
-    assert text_of_markup(f"<p>a</p>{note}").text == "a"
-    assert text_of_markup(f"<p>a</p>{note}", keep_notes=True).text == "a\n\nnote"
+    assert text_of_markup(note).text == ""
+    assert text_of_markup(note, keep_notes=True).text == "note"
 
 
 def test_headings_and_anchors_are_where_their_words_begin() -> None:
