@@ -1,0 +1,106 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.documents import Unreadable
+from data.markdown_text import read_markdown
+
+PROSE = "It was a dark and stormy night; the rain fell in torrents. " * 4
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        ("It *was* a\n**dark** `night`.", "It was a dark night."),
+        ("# A #\nb\n\nC\n---\nd", "A\n\nb\n\nC\n\nd"),
+        ("a  \nb\\\nc", "a\nb\nc"),
+        ("> a\nb\n> > c", "a b\n\nc"),
+        ("- a\n- b\n  1. c", "a\n\nb\n\nc"),
+        ("- " * 30 + "a", "a"),
+        ("a\n\n    one\n      two\n", "a\n\none\n  two"),
+        ("```python\nx  =  1\n\n\ny\n```", "x  =  1\n\n\ny"),
+        ("|a|b|\n|-|-|\n|c|d|", "a  b\nc  d"),
+        ("[words](https://example.org) ![a picture](x.png) <https://x.org>", "words https://x.org"),
+        ("&mdash; \\*a\\* &amp;", "— *a* &"),
+        # inline HTML
+        ("a<br>b <span hidden>c</span>d<sup>2</sup><!-- e -->", "a\nb d2"),
+        ("<div>\n\n*a*\n\n</div>\n<script>\nb\n</script>\n", "a"),
+        # what is no front matter
+        ("---\na: [b\n---\nc", "a: [b\n\nc"),
+        ("---\na\n---\nc", "a\n\nc"),
+        ("a\n\n---\ntitle: b\n---\n", "a\n\ntitle: b"),
+    ],
+)
+def test_markdown_as_it_is_read(markdown: str, text: str) -> None:
+    assert read_markdown(markdown.encode()).text == text
+
+
+def test_front_matter_tells_of_the_book_and_is_no_text() -> None:
+    document = read_markdown(
+        b"---\ntitle: 'Emma'\nauthor: [Jane Austen, A. N.  Other]\ndate: 1815-12-23\nlang: en-GB\n"
+        b"rights: public domain\ndraft: yes\n---\n# I\n\nwords\n"
+    )
+    assert document.text == "I\n\nwords"
+    assert (document.title, document.author) == ("Emma", "Jane Austen, A. N. Other")
+    assert (document.year, document.language) == (1815, "en")
+    assert document.licence == "public domain"
+
+
+def test_headings_make_sections() -> None:
+    document = read_markdown(f"# Book\n\n## One\n\n{PROSE}\n\n## Two\n\n{PROSE}".encode())
+    assert [section.heading for section in document.sections] == ["One", "Two"]
+
+
+def test_front_matter_that_multiplies_does_not() -> None:
+    lines = ["---", "a: &a [x, x]"]
+    lines += [f"{chr(b + 1)}: &{chr(b + 1)} [*{chr(b)}, *{chr(b)}]" for b in range(97, 121)]
+    assert read_markdown("\n".join([*lines, "title: *y", "---", "text"]).encode()).text == "text"
+    lines = ["---", "a: &a {x: y}"]
+    lines += [f"{chr(b + 1)}: &{chr(b + 1)} {{<<: [*{chr(b)}, *{chr(b)}]}}" for b in range(97, 121)]
+    assert read_markdown("\n".join([*lines, "---", "text"]).encode()).text == "text"
+    deep = f"---\na: {'[' * 2_000}\n---\ntext"
+    assert read_markdown(deep.encode()).text.endswith("text")
+
+
+@pytest.mark.parametrize("unit", ["[", "*_", "![", "> > a\n", "> \na\n", "- - - a\n", "a\n\n"])
+def test_what_would_take_long_is_not_read(unit: str) -> None:
+    raw = (unit * (1_000_000 // len(unit))).encode()
+    with pytest.raises(Unreadable, match=r"may take \d.* s to read, of 10 .* name it .txt"):
+        read_markdown(raw)
+
+
+def test_a_text_without_words_is_not_read() -> None:
+    with pytest.raises(Unreadable, match="It holds no text"):
+        read_markdown(b"---\ntitle: a\n---\n***\n")
+
+
+pieces = [
+    "#",
+    "> ",
+    "- ",
+    "1. ",
+    "`",
+    "*",
+    "_",
+    "[",
+    "](",
+    ")",
+    "<b>",
+    "<!--",
+    "|",
+    "\n",
+    "    ",
+    "a",
+]
+
+
+@given(st.lists(st.sampled_from(["---\n", *pieces])).map("".join))
+@settings(deadline=None)
+def test_any_markdown_is_text_or_unreadable(markdown: str) -> None:
+    try:
+        text = read_markdown(markdown.encode()).text
+    except Unreadable as error:
+        assert error.remedy
+    else:
+        assert text.strip() == text
+        assert text.count("a") <= markdown.count("a")
