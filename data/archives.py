@@ -21,16 +21,15 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from pydantic import PositiveInt
 
 from data.documents import Unreadable
+from data.raw_book import TEXT_SUFFIXES
 from data.settings import Settings
 
 ARCHIVE_SUFFIX = ".zip"
-TEXT_SUFFIXES = (".txt", ".md", ".html", ".htm", ".xhtml", ".epub")
 
 _GET_AGAIN = "Get the file again, or unpack it and give the texts."
 _UNPACK = "If you trust it, unpack it yourself and give the texts."
-_LOCAL_HEADER = struct.Struct(
-    "<4s22xHH"
-)  # ends with the lengths of the name and of the extra field
+# Ends with the lengths of the name and of the extra field.
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
 _END_RECORD = struct.Struct("<4s8xI")  # ends with the directory's size
 _SMALL = 1 << 20  # bytes; a member as small may be packed as well as it can be
 # What `zipfile` raises of a damaged directory; UnicodeDecodeError is a ValueError.

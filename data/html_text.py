@@ -56,7 +56,7 @@ def as_document(page: PageText, decoded: Decoded) -> Document:
             "It holds no text.",
             "Give a page with a book's text in it; one that a script fills in is empty as a file.",
         )
-    title, author = page.title, page.author
+    title, author = page.title or _only_first_heading(page), page.author
     if title and len(title) <= _LONGEST_TITLE and (found := _TITLE.fullmatch(title)):
         title, author = found["title"], author or found["author"]
     return Document(
@@ -68,6 +68,13 @@ def as_document(page: PageText, decoded: Decoded) -> Document:
         author=author,
         language=page.language,
     )
+
+
+def _only_first_heading(page: PageText) -> str | None:
+    """The book's title where one heading stands above all others."""
+    highest = [one.words for one in page.headings if one.level == 1]
+    is_first = bool(highest) and page.headings[0].words == highest[0]
+    return highest[0] if is_first and len(highest) == 1 else None
 
 
 def _decoded(raw: bytes, charset: str | None) -> Decoded:

@@ -1,13 +1,15 @@
 """Read a text in Markdown: its front matter as what it says of itself, the rest as a page.
 
-markdown-it renders CommonMark and tables to HTML, of which `data.markup` makes text. It costs at
-most 60 µs a line, again at each level of quotations and lists, 20 µs a character that may open a
-link or emphasis, and half a microsecond any other. A quotation is parsed again for every line that
-continues it without '>': quadratic, 3 µs a pair of lines at each level. The sum is an upper bound,
-some five times what a novel takes; what may take more than 10 s is refused.
+markdown-it renders CommonMark and tables to HTML, of which `data.markup` makes text: 1.5 s a
+megabyte. It costs at most 60 µs a line, again at each level of quotations and lists, 20 µs a
+character that may open emphasis and 100 µs one that may open a link, and half a microsecond any
+other. A quotation is parsed again for every line that continues it without '>': quadratic, 3 µs a
+pair of lines at each level. The sum is an upper bound, twice the time of lists of single words. A
+text of which it is 20 s, and more than a megabyte of any book takes, is refused.
 """
 
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 import yaml
@@ -18,16 +20,18 @@ from data.encodings import decode
 from data.html_text import as_document
 from data.markup import text_of_markup
 
-MOST_SECONDS = 10
+MOST_SECONDS = 20.0
+MOST_SECONDS_A_MEGABYTE = 4.0  # plays: 2.9
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.{0,20000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _YEAR = re.compile(r"\b\d{4}\b")
 _LANGUAGE = re.compile(r"([A-Za-z]{2})(?:[-_]|$)")
-_MARK = re.compile(r"[\[!*_]")
+_MARK = re.compile(r"[*_]")
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n")
 _BEGINNING_OF_LINE = re.compile(r"^[ \t>*+.)\d-]*", re.MULTILINE)
 _ITEM = re.compile(r"[-*+] ")
-_DEEPEST_LEVELS = 100  # of blocks; what is deeper is left out
+_DEEPEST_LEVEL = 100  # of blocks in blocks
+_REMEDY = "Split it into several files, or name it .txt to have it read as plain text."
 
 
 class _Named(NamedTuple):
@@ -57,15 +61,16 @@ def read_markdown(raw: bytes, charset: str | None = None) -> Document:
     decoded = decode(raw, declared=charset)
     named = _named(decoded.text)
     _refuse_slow(named.text)
-    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": _DEEPEST_LEVELS})
-    html = parser.enable("table").render(named.text)
+    parser = MarkdownIt("commonmark", {"html": True, "maxNesting": _DEEPEST_LEVEL}).enable("table")
+    blocks = parser.parse(named.text)
+    # The parser leaves out what is deeper without a word.
+    if any(block.level >= _DEEPEST_LEVEL - 1 for block in blocks):
+        raise Unreadable(f"Its blocks lie more than {_DEEPEST_LEVEL - 1} deep.", _REMEDY)
+    html = parser.renderer.render(blocks, parser.options, {})
     document = as_document(text_of_markup(html), decoded)
-    return Document(
-        document.text,
-        document.encoding,
-        document.encoding_reason,
-        sections=document.sections,
-        title=named.title,
+    return replace(
+        document,
+        title=named.title or document.title,
         author=named.author,
         year=named.year,
         language=named.language,
@@ -108,7 +113,6 @@ def _value(values: dict[object, object], *keys: str) -> str | None:
 
 
 def _refuse_slow(text: str) -> None:
-    num_marks = sum(1 for _ in _MARK.finditer(text))
     num_lines = num_pairs = 0  # of lines without '>' and with it in one block; at all levels
     for block in _BLANK_LINES.split(text):
         beginnings = _BEGINNING_OF_LINE.findall(block)
@@ -116,11 +120,17 @@ def _refuse_slow(text: str) -> None:
         num_quoted = sum(level > 0 for level in levels)
         num_lines += len(levels) + sum(levels) + len(_ITEM.findall("".join(beginnings)))
         num_pairs += num_quoted * (len(levels) - num_quoted) * max(levels)
-    seconds = 60e-6 * num_lines + 20e-6 * num_marks + 3e-6 * num_pairs + 0.5e-6 * len(text)
-    if seconds > MOST_SECONDS:
+    seconds = (
+        60e-6 * num_lines
+        + 20e-6 * len(_MARK.findall(text))
+        + 100e-6 * text.count("[")
+        + 3e-6 * num_pairs
+        + 0.5e-6 * len(text)
+    )
+    allowed = max(MOST_SECONDS, MOST_SECONDS_A_MEGABYTE * len(text) / 1e6)
+    if seconds > allowed:
         raise Unreadable(
-            f"As Markdown it may take {seconds:,.0f} s to read, of {MOST_SECONDS} that are allowed:"
-            f" {len(text):,} characters, {num_marks:,} of them '[', '!', '*' or '_', and"
-            f" {num_lines:,} lines, each counted at every level.",
-            "Split it into several files, or name it .txt to have it read as plain text.",
+            f"As Markdown it may take {seconds:,.0f} s to read; {allowed:,.0f} are allowed for its"
+            f" {len(text):,} characters.",
+            _REMEDY,
         )

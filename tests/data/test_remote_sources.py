@@ -114,10 +114,10 @@ def test_private_addresses_are_refused_unless_allowed(tmp_path: Path, address: s
     assert not Handler.asked
 
 
-def test_a_page_is_named_as_what_it_is(tmp_path: Path, address: str) -> None:
-    [refusal] = read([f"{address}/page.html"], finding(tmp_path, address))
-    assert isinstance(refusal, Refusal)
-    assert "text/html" in refusal.reason
+def test_a_page_is_read_as_what_it_is(tmp_path: Path, address: str) -> None:
+    [item] = read([f"{address}/page.html"], finding(tmp_path, address))
+    assert isinstance(item, ReadBook)
+    assert "<" not in item.book.text
 
 
 def test_a_corpus_of_nltk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

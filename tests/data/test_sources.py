@@ -19,7 +19,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in {
         "b.txt": "Second.",
         "a.TXT": "First.",
-        "notes.md": "Not a book.",
+        "notes.doc": "Not a book.",
         "inner/c.txt": "Third.",
         "z.txt": "",
     }.items():
@@ -52,7 +52,7 @@ def test_a_folder_means_its_text_files_in_order(shelf: Path) -> None:
 
 
 def test_a_file_or_a_pattern_means_what_it_names(shelf: Path) -> None:
-    assert texts("shelf/notes.md") == ["Not a book."]
+    assert texts("shelf/notes.doc") == ["Not a book."]
     assert texts("shelf/[bn]*") == ["Second.", "Not a book."]
     assert texts("shelf/**/*.txt") == ["Second.", "Third.", None]
     (shelf / "[1].txt").write_text("A name like a pattern.")
@@ -94,7 +94,7 @@ def test_a_source_without_books_is_refused(shelf: Path) -> None:
     assert [item.source for item in refusals] == ["shelf/bare", "shelf/*.html", "shelf/gone.txt"]
     reasons = [item.reason for item in refusals if isinstance(item, Refusal)]
     assert reasons == [
-        "The folder holds no files of the kinds .txt.",
+        "The folder holds no files of the kinds .txt, .md, .html, .htm, .xhtml, .epub, .zip.",
         "No file matches the pattern.",
         "There is no such file.",
     ]
