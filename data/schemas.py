@@ -59,7 +59,7 @@ BOOKS = Table(
         Column("author", pa.string(), "author, where known", nullable=True),
         Column("year", pa.int32(), "year of publication, where known", "year", nullable=True),
         Column("genre", pa.string(), "genre or other label, where known", nullable=True),
-        Column("language", pa.string(), "ISO 639-1 code, where known", nullable=True),
+        Column("language", pa.string(), "ISO 639-1 code, told or detected", nullable=True),
         Column("source", pa.string(), "where the book came from, as the user named it"),
         Column("licence", pa.string(), "terms of use, where known", nullable=True),
         Column("encoding", pa.string(), "character encoding that the bytes were read in"),
@@ -95,6 +95,7 @@ BOOK_DRAFTS = Table(
     (
         *(column for column in BOOKS.columns if column.name != "split"),
         Column("words_sha256", pa.string(), "SHA-256 of its words, however they are written"),
+        Column("language_sample", pa.string(), "excerpts, where it does not tell its language"),
         Column("num_sections", pa.int64(), "its sections", "sections"),
     ),
 )

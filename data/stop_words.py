@@ -1,9 +1,15 @@
-"""English words that say how a sentence is built and not what it is about, from 1500 until now.
+"""Words that say how a sentence is built and not what it is about.
 
-Written here because NLTK's list is a download and knows no *thou*. All are case-folded. Pieces
+English ones, from 1500 until now, are written here: NLTK's list is a download and knows no *thou*,
+and stopwordsiso's, whence those of other languages come, has 1,298 words, many of them a text's
+subject. All are case-folded. Pieces
 such as `n't` and `'t` are what `NLTKWordTokenizer` cuts from *don't* and *'tis*; the bare pieces
 (`don`, `t`) are what it leaves of the same words spelt with a typographic apostrophe.
 """
+
+from functools import cache
+
+from stopwordsiso import has_lang, stopwords
 
 _PRONOUNS = """
 i me my mine myself we us our ours ourselves you your yours yourself yourselves he him his himself
@@ -61,3 +67,15 @@ ENGLISH_STOP_WORDS = frozenset(
         )
     ).split()
 )
+
+
+@cache
+def stop_words_of(language: str | None) -> frozenset[str]:
+    """The stop words of a language: none where it has no list, English ones where it is not known.
+
+    Args:
+        language: two-letter code.
+    """
+    if language in (None, "en"):
+        return ENGLISH_STOP_WORDS
+    return frozenset(map(str.casefold, stopwords(language))) if has_lang(language) else frozenset()

@@ -29,7 +29,7 @@ class TextWeights:
 def tf_idf(
     texts: Sequence[Sequence[str]],
     *,
-    stop_words: frozenset[str],
+    stop_words: Sequence[frozenset[str]],
     min_texts: int,
     max_terms: int,
 ) -> TextWeights:
@@ -42,7 +42,8 @@ def tf_idf(
     Args:
         texts: the tokens of each of the N texts. Tokens are case-folded; those without a letter
             are no terms.
-        stop_words: case-folded tokens that are no terms.
+        stop_words: of each text, case-folded tokens that are no terms in it: German *die* is one,
+            English *die* is none.
         min_texts: a term occurs in at least so many texts.
         max_terms: only the so many most frequent terms are kept.
 
@@ -54,9 +55,10 @@ def tf_idf(
     if min_texts < 1 or max_terms < 1:
         raise ValueError(f"min_texts {min_texts} and max_terms {max_terms} must be at least 1")
 
-    def terms_of(tokens: Sequence[str]) -> Iterator[str]:
+    def terms_of(text: tuple[Sequence[str], frozenset[str]]) -> Iterator[str]:
+        tokens, not_terms = text
         for term in map(str.casefold, tokens):
-            if term not in stop_words and any(map(str.isalpha, term)):
+            if term not in not_terms and any(map(str.isalpha, term)):
                 yield term
 
     vectorizer = TfidfVectorizer(
@@ -67,10 +69,10 @@ def tf_idf(
         dtype=np.float32,
     )
     try:
-        features_NV = vectorizer.fit_transform(texts)
+        features_NV = vectorizer.fit_transform(list(zip(texts, stop_words, strict=True)))
     except ValueError as error:
         raise ValueError(
-            f"no term is left of {len(texts)} texts: none outside the {len(stop_words)} stop words "
+            f"no term is left of {len(texts)} texts: none but stop words "
             f"occurs in {min_texts} of them; lower min_texts or give more texts"
         ) from error
     return TextWeights(

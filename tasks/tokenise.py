@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.languages import UNKNOWN_LANGUAGE
 from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
 from data.settings import Settings
 from models.vocabulary import Unit
@@ -28,8 +29,6 @@ from tasks.seams.tokeniser import (
     learn_punkt,
     punkt_models,
 )
-
-UNKNOWN_LANGUAGE = "und"
 
 
 class TokeniseSettings(Settings):

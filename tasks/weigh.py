@@ -13,7 +13,7 @@ import numpy as np
 from data.errors import UserMistake
 from data.schemas import BOOKS, SENTENCES, TEXT_FEATURES, TEXT_TERMS
 from data.settings import Settings
-from data.stop_words import ENGLISH_STOP_WORDS
+from data.stop_words import stop_words_of
 from models.text_weights import tf_idf
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.tokeniser import as_written, words_of
@@ -35,12 +35,13 @@ class WeighSettings(Settings):
 @step(
     reads=(BOOKS, SENTENCES),
     writes=(TEXT_FEATURES, TEXT_TERMS),
-    libraries=("nltk", "scikit-learn", "scipy", "numpy"),
+    libraries=("nltk", "scikit-learn", "scipy", "numpy", "stopwordsiso"),
 )
 def weigh(run: StepRun, settings: WeighSettings) -> None:
     """Write each section's TF-IDF weights."""
-    genres = run.read(BOOKS, ["book_id", "genre"]).to_pylist()
-    genre_of = {row["book_id"]: row["genre"] for row in genres}
+    books = run.read(BOOKS, ["book_id", "genre", "language"]).to_pylist()
+    genre_of = {row["book_id"]: row["genre"] for row in books}
+    language_of = {row["book_id"]: row["language"] for row in books}
     words_in: dict[tuple[str, int], list[str]] = defaultdict(list)
     for rows in run.row_groups(SENTENCES, ["book_id", "section_index", "unit", "tokens"]):
         for row in rows.to_pylist():
@@ -50,7 +51,7 @@ def weigh(run: StepRun, settings: WeighSettings) -> None:
     try:
         weights = tf_idf(
             list(texts.values()),
-            stop_words=ENGLISH_STOP_WORDS,
+            stop_words=[stop_words_of(language_of[book_id]) for book_id, _ in texts],
             min_texts=min(settings.minimum_texts, max(1, len(texts) // 2)),
             max_terms=settings.maximum_terms,
         )

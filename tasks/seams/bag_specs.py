@@ -13,8 +13,9 @@ from typing import Literal, get_args
 
 from data.bag_sets import BagSet, WordBag
 from data.errors import UserMistake
+from data.languages import UNKNOWN_LANGUAGE
 from data.spelling import nearest_words
-from data.stop_words import ENGLISH_STOP_WORDS
+from data.stop_words import stop_words_of
 from models.bundle import Bundle
 from models.sentence_space import Bag, BagSpec, Phrase
 from models.special_tokens import SPECIAL_TOKENS, UNKNOWN
@@ -23,7 +24,7 @@ from tasks.seams.tokeniser import tokens_of
 
 UnknownWords = Literal["error", "drop", "share", "spell"]
 UNKNOWN_WORDS: tuple[UnknownWords, ...] = get_args(UnknownWords)
-FEWEST_STOP_WORDS = 20  # fewer of them in a vocabulary: the books are not in English
+FEWEST_STOP_WORDS = 20  # fewer of them in a vocabulary: no list is known of its language
 NUM_FREQUENT = 50
 
 
@@ -46,6 +47,7 @@ class BagEncoder:
         spell: Callable[[Sequence[str]], list[float]] | None = None,
     ) -> None:
         self._vocabulary = bundle.vocabulary
+        self._languages = bundle.language.keys()
         self._model_name, self._unknown = model_name, unknown
         self._spell = spell
         self._unseen: dict[str, int] = {}
@@ -94,7 +96,9 @@ class BagEncoder:
         most frequent words.
         """
         tokens = self._vocabulary.tokens
-        words = [index for index, token in enumerate(tokens) if token in ENGLISH_STOP_WORDS]
+        known = (None if name == UNKNOWN_LANGUAGE else name for name in self._languages)
+        stop_words = frozenset[str]().union(*map(stop_words_of, known))
+        words = [index for index, token in enumerate(tokens) if token in stop_words]
         if len(words) < FEWEST_STOP_WORDS:
             words = [index for index, token in enumerate(tokens) if token.isalpha()][:NUM_FREQUENT]
         return tuple(words)

@@ -3,12 +3,13 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from data.stop_words import ENGLISH_STOP_WORDS
+from data.stop_words import stop_words_of
 from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Unit
 from tasks.seams.report import escaped, markdown_table, visible
@@ -17,40 +18,74 @@ from tasks.seams.tokeniser import as_written
 
 NUM_SHOWN_WORDS = 12
 NUM_NEIGHBOURS = 6
+MOST_SHOWN_BOOKS = 200
 SEARCHED_NEIGHBOURS = 4000  # the vectors of rare words are hardly trained
 
 
-def books_report(books: pa.Table, sections: pa.Table, refusals: pa.Table) -> str:
-    """Books read and refused."""
-    num_sections = Counter(sections["book_id"].to_pylist())
+def books_report(
+    books: pa.Table, sections: pa.Table, receipts: pa.Table, refusals: pa.Table
+) -> str:
+    """Books read, what was found in them and taken from them, and what was refused."""
+    headings: dict[str, list[str]] = {}
+    for book_id, heading in zip(
+        *(sections[n].to_pylist() for n in ("book_id", "heading")), strict=True
+    ):
+        headings.setdefault(book_id, []).append(heading)
+    receipt_of = {row["book_id"]: row for row in receipts.to_pylist()}
     rows = [
         [
             book["title"],
+            book["author"] or "",
             book["genre"] or "",
+            book["language"] or "",
             book["split"],
-            num_sections[book["book_id"]],
             book["num_characters"],
+            _sections_found(headings[book["book_id"]]),
+            _removed(receipt_of[book["book_id"]]),
         ]
-        for book in books.to_pylist()
+        for book in books.slice(0, MOST_SHOWN_BOOKS).to_pylist()
     ]
-    text = f"## Books\n\n{len(rows)} read, {refusals.num_rows} refused.\n\n"
+    text = f"## Books\n\n{books.num_rows:,} read, {refusals.num_rows:,} refused.\n\n"
     if refusals.num_rows:
         refused = [
-            [r["source"], r["reason"], r["remedy"], r["offset"]] for r in refusals.to_pylist()
+            [r["source"], r["reason"], r["remedy"], r["offset"]]
+            for r in refusals.slice(0, MOST_SHOWN_BOOKS).to_pylist()
         ]
-        text += markdown_table(["refused", "reason", "remedy", "byte"], refused) + "\n\n"
-    return text + markdown_table(["title", "genre", "split", "sections", "characters"], rows)
+        text += markdown_table(["refused", "reason", "remedy", "byte"], refused)
+        text += _and_more(refusals, "refusals") + "\n\n"
+    names = ["title", "author", "genre", "language", "split", "characters", "sections", "removed"]
+    return text + markdown_table(names, rows) + _and_more(books, "books")
 
 
-def vocabulary_report(vocabulary: pa.Table, embeddings: pa.Table) -> str:
+def _sections_found(headings: Sequence[str]) -> str:
+    if len(headings) == 1:
+        return headings[0]
+    return f"{len(headings)}: {headings[0]} … {headings[-1]}"
+
+
+def _removed(receipt: Mapping[str, Any]) -> str:
+    if receipt["kept_whole"]:
+        return f"nothing: {receipt['reason']}"
+    return f"{receipt['share_removed']:.1%}" if receipt["share_removed"] else ""
+
+
+def _and_more(rows: pa.Table, name: str) -> str:
+    more = rows.num_rows - MOST_SHOWN_BOOKS
+    return f"\n\nand {more:,} more in the table {name}" if more > 0 else ""
+
+
+def vocabulary_report(
+    vocabulary: pa.Table, embeddings: pa.Table, languages: Iterable[str | None]
+) -> str:
     """The vocabulary's size, its most frequent tokens and some tokens' nearest neighbours."""
     tokens = [visible(token) for token in vocabulary["token"].to_pylist()]
     unit = vocabulary["unit"][0].as_py()
+    stop_words = frozenset[str]().union(*map(stop_words_of, languages))
     counts = vocabulary["count"].to_pylist()
     frequent = [[tokens[i], counts[i]] for i in range(4, min(14, len(tokens)))]
     neighbours = [
         [token, ", ".join(near)]
-        for token, near in nearest_neighbours(tokens, embeddings, unit).items()
+        for token, near in nearest_neighbours(tokens, embeddings, unit, stop_words).items()
     ]
     return "\n\n".join(
         [
@@ -64,7 +99,7 @@ def vocabulary_report(vocabulary: pa.Table, embeddings: pa.Table) -> str:
 
 
 def nearest_neighbours(
-    tokens: Sequence[str], embeddings: pa.Table, unit: Unit
+    tokens: Sequence[str], embeddings: pa.Table, unit: Unit, stop_words: frozenset[str]
 ) -> dict[str, list[str]]:
     """Words or letters with those tokens whose vectors have the largest cosine with theirs."""
     width = len(embeddings["vector"][0])
@@ -75,7 +110,7 @@ def nearest_neighbours(
         index
         for index, token in enumerate(tokens[:SEARCHED_NEIGHBOURS])
         if token.isalpha()
-        and (unit == "character" or (len(token) > 2 and token.lower() not in ENGLISH_STOP_WORDS))
+        and (unit == "character" or (len(token) > 2 and token.lower() not in stop_words))
     ]
     found = {}
     for index in words[:NUM_SHOWN_WORDS]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from data.stop_words import ENGLISH_STOP_WORDS
+from data.stop_words import ENGLISH_STOP_WORDS, stop_words_of
 from models.text_weights import tf_idf
 
 TEXTS = [
@@ -16,7 +16,7 @@ TEXTS = [
 
 
 def test_three_tiny_texts_by_hand() -> None:
-    weights = tf_idf(TEXTS, stop_words=frozenset({"the", "'s"}), min_texts=1, max_terms=10)
+    weights = tf_idf(TEXTS, stop_words=[frozenset({"the", "'s"})] * 3, min_texts=1, max_terms=10)
     assert weights.terms == ["crown", "king", "sea"]
     rare, common = 1 + math.log(4 / 2), 1 + math.log(4 / 3)
     np.testing.assert_allclose(
@@ -33,14 +33,14 @@ def test_three_tiny_texts_by_hand() -> None:
 
 
 def test_limits_keep_the_spread_and_the_frequent() -> None:
-    in_two = tf_idf(TEXTS, stop_words=frozenset({"the"}), min_texts=2, max_terms=10)
-    most_frequent = tf_idf(TEXTS, stop_words=frozenset({"the"}), min_texts=1, max_terms=1)
+    in_two = tf_idf(TEXTS, stop_words=[frozenset({"the"})] * 3, min_texts=2, max_terms=10)
+    most_frequent = tf_idf(TEXTS, stop_words=[frozenset({"the"})] * 3, min_texts=1, max_terms=1)
     assert in_two.terms == most_frequent.terms == ["king"]
 
 
 def test_terms_of_any_script_and_only_those_with_a_letter() -> None:
     texts = [["Größe", "дом", "42", "--", "o'clock", "_"]]
-    terms = tf_idf(texts, stop_words=frozenset(), min_texts=1, max_terms=10).terms
+    terms = tf_idf(texts, stop_words=[frozenset()], min_texts=1, max_terms=10).terms
     assert terms == ["grösse", "o'clock", "дом"]
 
 
@@ -59,7 +59,21 @@ def test_errors_say_what_is_wrong(
     texts: list[list[str]], min_texts: int, max_terms: int, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        tf_idf(texts, stop_words=frozenset({"the"}), min_texts=min_texts, max_terms=max_terms)
+        tf_idf(
+            texts,
+            stop_words=[frozenset({"the"})] * len(texts),
+            min_texts=min_texts,
+            max_terms=max_terms,
+        )
+
+
+def test_each_text_leaves_out_its_own_languages_stop_words() -> None:
+    texts = [["Die", "Katze", "will"], ["to", "die", "for", "a", "cat"]]
+    stop_words = [stop_words_of("de"), stop_words_of("en")]
+    terms = tf_idf(texts, stop_words=stop_words, min_texts=1, max_terms=10).terms
+    assert terms == ["cat", "die", "katze"]
+    assert stop_words_of(None) == stop_words_of("en") == ENGLISH_STOP_WORDS
+    assert stop_words_of("xx") == frozenset()
 
 
 def test_stop_words_are_folded_function_words_and_no_nouns() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from data.bag_sets import RefusedSet, parse_bag_sets, read_bag_sets
 from data.errors import UserMistake
-from data.stop_words import ENGLISH_STOP_WORDS
+from data.stop_words import ENGLISH_STOP_WORDS, stop_words_of
 from models.bundle import Bundle
 from models.language_model import Architecture, LanguageModel
 from models.sentence_space import Bag, BagSpec
@@ -24,11 +24,13 @@ TEST_DATA = Path(os.environ.get("BOOKLOOM_TEST_DATA", PROJECT.parent / "shared" 
 WORDS = ("zounds", "sounds", "wounds", "my", "lord", "do", "n't", "the", ".")
 
 
-def encoder(words: Sequence[str] = WORDS, unit: Any = "word", **settings: Any) -> BagEncoder:
+def encoder(
+    words: Sequence[str] = WORDS, unit: Any = "word", language: str = "en", **settings: Any
+) -> BagEncoder:
     tokens = (*SPECIAL_TOKENS, *words)
     counts = (0, 2, 9, 5, *range(len(words), 0, -1))
     model = LanguageModel(Architecture(len(tokens), 4, 5))
-    bundle = Bundle(model, Vocabulary(tokens, counts, True, unit), "_end_", {})
+    bundle = Bundle(model, Vocabulary(tokens, counts, True, unit), "_end_", {language: {}})
     return BagEncoder(bundle, model_name="bookloom@champion", **settings)
 
 
@@ -64,6 +66,9 @@ def test_gaps_take_the_models_own_function_words() -> None:
     assert found.gap_words == (4, 5, 6, 7, 8, 9, 11)
     english = sorted(ENGLISH_STOP_WORDS)[:30]
     assert spec(line, words=["lord", "king", *english]).gap_words == tuple(range(6, 36))
+    german = sorted(stop_words_of("de") - ENGLISH_STOP_WORDS - {"lord"})[:30]
+    found = spec(line, words=["lord", "the", *german], language="de")
+    assert found.gap_words == tuple(range(6, 36))
 
 
 def test_an_unknown_word_is_named_with_its_place_and_its_nearest() -> None:

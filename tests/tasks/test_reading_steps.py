@@ -357,7 +357,7 @@ def test_sentence_boundaries_are_learned_from_training_text_alone(
     text_of = {row["book_id"]: row["text"] for row in rows["books"]}
     parts = [text_of[row["book_id"]][row["char_start"] : row["char_end"]] for row in train]
     expected = "\n\n".join(parts)
-    assert sample["language"] == "und"
+    assert sample["language"] == "en"
     assert sample["flags"] == len(expected)
     assert sample["token"] == hashlib.sha256(expected.encode()).hexdigest()
 
