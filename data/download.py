@@ -62,6 +62,10 @@ class DownloadSettings(Settings):
     """Longest wait before the second try; it doubles with each further one."""
     most_wait_seconds: float = Field(120.0, ge=0)
     """Longest wait before any try, also where the server asks for a longer one."""
+    num_later_tries: int = Field(2, ge=0)
+    """How often a run tries all this again, by Prefect, after a longer wait."""
+    later_wait_seconds: float = Field(60.0, ge=0)
+    """Wait before a run tries again."""
     pause_seconds: float = Field(1.0, ge=0)
     """Pause between two requests to one host."""
     allow_private: bool = False

@@ -33,15 +33,23 @@ def fetch_gutenberg(source: str, downloader: Downloader, mirror: str = MIRROR) -
         Unreadable: it is no number of a book, or the mirror does not give it; see `Downloader`.
     """
     number = _number(source)
-    urls = list(candidate_urls(number, mirror))
-    known = ((url, downloader.cached(url)) for url in urls)
-    found = next(((url, fetched) for url, fetched in known if fetched), None)
+    found = cached_gutenberg(source, downloader, mirror)
     if found is None:
+        urls = list(candidate_urls(number, mirror))
         found = _first_there(number, urls, downloader, mirror)
     url, fetched = found
     name = url.rsplit("/", 1)[-1]
     media_type = EPUB if name.endswith(".epub") else PLAIN_TEXT
     return RawBook(source, name, media_type, fetched.content, fetched.charset)
+
+
+def cached_gutenberg(
+    source: str, downloader: Downloader, mirror: str = MIRROR
+) -> tuple[str, Fetched] | None:
+    """What was fetched of a book before, and from which URL. Raises as `fetch_gutenberg`."""
+    urls = candidate_urls(_number(source), mirror)
+    known = ((url, downloader.cached(url)) for url in urls)
+    return next(((url, fetched) for url, fetched in known if fetched), None)
 
 
 def candidate_urls(number: int, mirror: str = MIRROR) -> Iterator[str]:

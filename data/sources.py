@@ -11,7 +11,7 @@
 `data.reading` reads what is found.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from glob import glob, has_magic
@@ -24,7 +24,7 @@ from data.books import Refusal
 from data.catalogue import CatalogueBook, read_catalogue
 from data.documents import Unreadable
 from data.download import Downloader, DownloadSettings
-from data.gutenberg_source import MIRROR, fetch_gutenberg
+from data.gutenberg_source import MIRROR, cached_gutenberg, fetch_gutenberg
 from data.nltk_corpora import read_nltk
 from data.plays import play_paths
 from data.raw_book import SUFFIXES, RawBook, media_type_of
@@ -32,6 +32,7 @@ from data.settings import Settings
 
 PACKAGED_PLAYS = "plays"
 CATALOGUE = ".toml"
+WEB = ("http://", "https://")
 Kind = Literal["play", "file", "gutenberg", "url", "nltk", "parquet"]
 
 _UNREADABLE: dict[type[Exception], tuple[str, str]] = {
@@ -75,6 +76,9 @@ class Entry:
     language: str | None = None
 
 
+Find = Callable[[str, Finding], Iterable[Entry | Refusal]]
+
+
 def told_of(book: CatalogueBook | Entry) -> dict[str, Any]:
     """What is known of a book before it is read."""
     names = (field.name for field in fields(CatalogueBook) if field.name != "source")
@@ -82,19 +86,44 @@ def told_of(book: CatalogueBook | Entry) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def find_entries(sources: Sequence[str], finding: Finding) -> Iterator[Entry | Refusal]:
+def find_entries(
+    sources: Sequence[str], finding: Finding, find: Find | None = None
+) -> Iterator[Entry | Refusal]:
     """Yield what the sources name, in their order, and a refusal for each that names nothing.
 
     What is to be downloaded is downloaded now, one at a time, unless it was before.
+
+    Args:
+        sources: as the user names them.
+        finding: how they are looked for.
+        find: in place of `find_source`; what it raises as `Unreadable` is a refusal, too.
 
     Raises:
         UserMistake: the packaged plays are asked for and not installed, or a catalogue is none.
     """
     for source in sources:
         try:
-            yield from _find(source, finding)
+            if source.endswith(CATALOGUE):
+                for book in read_catalogue(Path(source)):
+                    for found in find_entries([book.source], finding, find):
+                        is_refusal = isinstance(found, Refusal)
+                        yield found if is_refusal else replace(found, **told_of(book))
+            else:
+                yield from (find or find_source)(source, finding)
         except Unreadable as error:
             yield Refusal(source, "read", error.reason, error.remedy, error.offset)
+
+
+def needs_download(source: str, finding: Finding) -> bool:
+    """Whether a source has to be fetched from the web, and has not been yet.
+
+    Raises:
+        Unreadable: it is no address, and no number of a book.
+    """
+    downloader = finding.downloader()
+    if source.startswith(gutenberg_source.PREFIX):
+        return cached_gutenberg(source, downloader, finding.mirror) is None
+    return source.startswith(WEB) and downloader.cached(source) is None
 
 
 def raw_books(entry: Entry, finding: Finding) -> Iterator[RawBook]:
@@ -144,7 +173,12 @@ def _file_digest(path: str, num_bytes: int, modified_ns: int) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _find(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
+def find_source(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
+    """Yield what one source names that is no catalogue.
+
+    Raises:
+        Unreadable: it names nothing that can be had.
+    """
     if source == PACKAGED_PLAYS:
         for path in play_paths():
             book_id = f"{path.parent.name}/{path.stem}"
@@ -152,7 +186,7 @@ def _find(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
     elif source.startswith(gutenberg_source.PREFIX):
         fetched = fetch_gutenberg(source, finding.downloader(), finding.mirror)
         yield Entry("gutenberg", source, source, len(fetched.content))
-    elif source.startswith(("http://", "https://")):
+    elif source.startswith(WEB):
         yield Entry("url", source, source, len(finding.downloader().fetch(source).content))
     elif source.startswith(nltk_corpora.PREFIX):
         for raw in read_nltk(source):
@@ -160,17 +194,8 @@ def _find(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
     elif source.startswith(parquet_source.PREFIX):
         path = Path(source.removeprefix(parquet_source.PREFIX))
         yield Entry("parquet", source, str(path), _size(path))
-    elif source.endswith(CATALOGUE):
-        for book in read_catalogue(Path(source)):
-            yield from _find_known(book, finding)
     else:
         yield from _find_files(source, finding)
-
-
-def _find_known(book: CatalogueBook, finding: Finding) -> Iterator[Entry | Refusal]:
-    """What a catalogue names, with what it tells."""
-    for found in find_entries([book.source], finding):
-        yield found if isinstance(found, Refusal) else replace(found, **told_of(book))
 
 
 def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:

@@ -35,8 +35,9 @@ from data.schemas import (
     WARM_START_SECTIONS,
 )
 from data.settings import Settings
-from data.sources import Entry, Finding, content_digest, find_entries, told_of
+from data.sources import Entry, Finding, content_digest, told_of
 from data.splits import assign_splits, section_splits
+from tasks.seams.finding_sources import find_for_run
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
 from tasks.seams.shards import Shard, shard_task
@@ -69,7 +70,7 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
     finding = _finding(settings, context)
     return {
         item.source: _digest(item, finding) if isinstance(item, Entry) else item.reason
-        for item in find_entries(sorted(settings.books), finding)
+        for item in find_for_run(settings.books, finding)
     }
 
 
@@ -83,8 +84,7 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
 def read(run: StepRun, settings: ReadSettings) -> None:
     """Read the sources, hold books out, and write what was read and what was refused."""
     finding = _finding(settings, run.context)
-    # In an order that does not depend on how the user listed them, so that no table does.
-    found = list(find_entries(sorted(settings.books), finding))
+    found = find_for_run(settings.books, finding)
     refusals = [item for item in found if isinstance(item, Refusal)]
     entries = [item for item in found if isinstance(item, Entry)]
     shards = list(_shards(entries, settings.shard_megabytes * 2**20))

@@ -1,0 +1,97 @@
+"""Books that are downloaded in a run: Prefect tries again what may pass, and only that."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+
+from data.books import Refusal
+from data.download import DownloadSettings
+from data.sources import Entry, Finding
+from tasks.seams.finding_sources import find_for_run
+from tests.conftest import miniature_book
+
+
+class Handler(BaseHTTPRequestHandler):
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.path == "/gone.txt":
+            status, content = 404, b""
+        elif self.path == "/busy.txt" or self.asked.count(self.path) < 4:
+            status, content = 503, b""
+        else:
+            status, content = 200, miniature_book(1).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    Handler.asked.clear()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@flow(name="find", persist_result=False)
+def find_flow(sources: list[str], downloads: str) -> dict[str, Any]:
+    finding = Finding(
+        downloads=downloads,
+        download=DownloadSettings(
+            allow_private=True,
+            num_tries=2,
+            first_wait_seconds=0,
+            pause_seconds=0,
+            num_later_tries=2,
+            later_wait_seconds=0,
+        ),
+    )
+    from prefect.runtime import flow_run
+
+    return {"found": find_for_run(sources, finding), "flow_run_id": flow_run.id}
+
+
+def test_what_may_pass_is_tried_again_by_prefect(
+    prefect_url: str, address: str, tmp_path: Path
+) -> None:
+    names = ["busy.txt", "gone.txt", "slow.txt"]
+    sources = [f"{address}/{name}" for name in names]
+    result = find_flow(sources, str(tmp_path))
+    busy, gone, slow = result["found"]
+    assert isinstance(busy, Refusal) and "in 2 tries; at the last, it answered with status 503" in (
+        busy.reason
+    )
+    assert isinstance(gone, Refusal) and "nothing at this address" in gone.reason
+    assert isinstance(slow, Entry)
+    # Two tries each time: three times for what stays away, once for what is not there.
+    counts = {name: Handler.asked.count(f"/{name}") for name in names}
+    assert counts == {"busy.txt": 6, "gone.txt": 1, "slow.txt": 4}
+    with get_client(sync_client=True) as client:
+        its = FlowRunFilter(id={"any_": [result["flow_run_id"]]})
+        runs = {run.name: run for run in client.read_task_runs(flow_run_filter=its)}
+    states = {name: runs[f"download {address}/{name}"].state_name for name in names}
+    assert states == {"busy.txt": "Failed", "gone.txt": "Failed", "slow.txt": "Completed"}
+    assert runs[f"download {address}/slow.txt"].run_count == 2
+
+    # What is there is never asked for again, and is no task any more.
+    again = find_flow([sources[2]], str(tmp_path))
+    assert again["found"] == [slow]
+    assert Handler.asked.count("/slow.txt") == 4
