@@ -31,7 +31,7 @@ from data.plain_text import read_text
 from data.plays import read_play
 from data.raw_book import ARCHIVE, EPUB, HTML, MARKDOWN, PLAIN_TEXT, RawBook, media_type_of
 from data.settings import Settings
-from data.sources import Entry, Finding, raw_books
+from data.sources import Entry, Finding, labelled, raw_books
 
 
 class Reading(Settings):
@@ -64,7 +64,7 @@ def read_entry(entry: Entry, finding: Finding, reading: Reading) -> Iterator[Rea
         return
     try:
         for raw in raw_books(entry, finding):
-            yield from _read_raw(raw, entry, reading)
+            yield from _read_raw(raw, entry, finding, reading)
     except Unreadable as error:
         yield _refusal(entry.source, error)
 
@@ -89,7 +89,9 @@ def _is_of_word(num_bits: int) -> npt.NDArray[np.bool_]:
     return np.array([chr(code).isalnum() for code in range(1 << num_bits)])
 
 
-def _read_raw(raw: RawBook, entry: Entry, reading: Reading) -> Iterator[ReadBook | Refusal]:
+def _read_raw(
+    raw: RawBook, entry: Entry, finding: Finding, reading: Reading
+) -> Iterator[ReadBook | Refusal]:
     """The book, or those in an archive."""
     try:
         if raw.media_type != ARCHIVE:
@@ -103,7 +105,7 @@ def _read_raw(raw: RawBook, entry: Entry, reading: Reading) -> Iterator[ReadBook
             media_type = media_type_of(member.name, member.content)
             inner = RawBook(source, member.name, media_type, member.content)
             try:
-                yield _read_one(inner, entry, reading)
+                yield _read_one(inner, labelled(entry, Path(member.name), finding), reading)
             except Unreadable as error:
                 yield _refusal(source, error)
     except Unreadable as error:

@@ -126,6 +126,15 @@ def needs_download(source: str, finding: Finding) -> bool:
     return source.startswith(WEB) and downloader.cached(source) is None
 
 
+def labelled(entry: Entry, path: Path, finding: Finding) -> Entry:
+    """The entry with what its folder's name tells, where folders are said to tell anything."""
+    if finding.folder_label is None or not path.parent.name:
+        return entry
+    if finding.folder_label == "genre":
+        return replace(entry, genre=path.parent.name)
+    return replace(entry, author=path.parent.name)
+
+
 def raw_books(entry: Entry, finding: Finding) -> Iterator[RawBook]:
     """The bytes of the books that an entry holds; of one that was found to be downloaded, what the
     cache has.
@@ -217,13 +226,7 @@ def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
 
 
 def _file_entry(path: Path, source: str, finding: Finding) -> Entry:
-    entry = Entry("file", source, str(path), _size(path))
-    if finding.folder_label is None:
-        return entry
-    label = path.absolute().parent.name
-    if finding.folder_label == "genre":
-        return replace(entry, genre=label)
-    return replace(entry, author=label)
+    return labelled(Entry("file", source, str(path), _size(path)), path.absolute(), finding)
 
 
 def _size(path: Path) -> int:

@@ -23,13 +23,15 @@ app = App(
     version="0.1.0",
     result_action="return_value",
 )
+FolderLabel = Literal["genre", "author"] | None
 
 
 @app.command(
     help_epilogue=examples(
         "bookloom run",
         "bookloom run --deployment standard",
-        'bookloom run --books my-novel.txt "shelf/*.txt"',
+        'bookloom run --books my-novel.epub "shelf/*.txt"',
+        "bookloom run --books shelf --folder-label author",
         "bookloom run --books gutenberg:105 gutenberg:1342 gutenberg:158",
         "bookloom run --unit character --minutes 10",
         "bookloom run --books my-novel.txt --warm-start newest",
@@ -42,6 +44,7 @@ def run(
     unit: Literal["word", "character"] | None = None,
     minutes: float | None = None,
     warm_start: str | None = None,
+    folder_label: FolderLabel = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline: read, tokenise, train, pick sentences from bags, draw the map.
@@ -52,6 +55,7 @@ def run(
         unit: what a token is, in place of the deployment's choice.
         minutes: how long to train the language model, in place of the deployment's epochs.
         warm_start: a model to go on training from, such as models:/bookloom/1, or newest.
+        folder_label: what the name of a book's folder says of it.
         as_json: print one JSON object.
     """
     from flows.deployments import deployment_settings
@@ -67,6 +71,10 @@ def run(
     ):
         if value is not None:
             settings = {**settings, step: {**settings.get(step, {}), name: value}}
+    if folder_label is not None:
+        read = settings.get("read", {})
+        finding = {**read.get("finding", {}), "folder_label": folder_label}
+        settings = {**settings, "read": {**read, "finding": finding}}
     summary = run_pipeline(settings)
     print_answer(summary, as_json, summary_text)
 
@@ -74,24 +82,27 @@ def run(
 @app.command(
     help_epilogue=examples(
         "bookloom books",
-        'bookloom books my-novel.txt "shelf/*.txt"',
-        "bookloom books gutenberg:1342 https://example.org/novel.txt",
+        'bookloom books my-novel.epub "shelf/*.txt"',
+        "bookloom books gutenberg:1342 https://example.org/novel.html",
+        "bookloom books shelf --folder-label author",
         "bookloom books shelf.toml --json",
     )
 )
-def books(*sources: str, as_json: AsJson = False) -> None:
+def books(*sources: str, folder_label: FolderLabel = None, as_json: AsJson = False) -> None:
     """What sources hold: which books would be read, what would be removed, what refused.
 
     Args:
-        sources: text files, folders, patterns, gutenberg:NUMBER, https://…, nltk:CORPUS/FILE,
-            parquet:PATH or a catalogue (.toml); by default the packaged plays.
+        sources: files (.txt, .md, .html, .epub, .zip), folders, patterns, gutenberg:NUMBER,
+            https://…, nltk:CORPUS/FILE, parquet:PATH or a catalogue (.toml); by default the
+            packaged plays.
+        folder_label: what the name of a book's folder says of it.
         as_json: print one JSON object.
     """
     from data.reading import Reading
     from data.sources import Finding
     from tasks.books import books as look_at_books
 
-    finding = Finding(downloads=str(home() / "downloads"))
+    finding = Finding(downloads=str(home() / "downloads"), folder_label=folder_label)
     held = look_at_books([*sources] or ["plays"], finding, Reading())
     print_answer(held, as_json, answers.books_text)
 

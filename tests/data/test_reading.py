@@ -334,6 +334,13 @@ def test_an_archive_is_read_member_by_member(tmp_path: Path) -> None:
     assert two.book.title == "One"
     assert isinstance(refused, Refusal) and "binary" in refused.reason
     assert isinstance(inside, ReadBook) and inside.book.title == "d"
+    by_folder = Finding(folder_label="genre")
+    genres = [
+        one.book.genre
+        for one in read_entry(entry, by_folder, Reading())
+        if one.__class__ is ReadBook
+    ]
+    assert genres == ["shelf", "shelf", "inner.zip"]
 
 
 @pytest.mark.parametrize("name", ["book.zip", "book.txt", "book"])
