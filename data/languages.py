@@ -5,7 +5,6 @@ stretches of 200 characters of the packaged plays and of *Die Verwandlung*, 399 
 none wrongly.
 """
 
-from functools import cache
 from typing import Any
 
 UNKNOWN_LANGUAGE = "und"
@@ -16,7 +15,7 @@ _EXCERPT_CHARACTERS = 500
 
 
 def language_sample(text: str) -> str:
-    """What `detect_language` wants of a text: excerpts from all over it, so that neither front
+    """What a `LanguageDetector` wants of a text: excerpts from all over it, so that neither front
     matter nor a page that it quotes decides.
     """
     if len(text) <= _NUM_EXCERPTS * _EXCERPT_CHARACTERS:
@@ -27,20 +26,24 @@ def language_sample(text: str) -> str:
     return "\n".join(text[start : start + _EXCERPT_CHARACTERS] for start in starts)
 
 
-def detect_language(sample: str) -> str | None:
-    """The two-letter code of a language; None where that is not sure, or the sample is short.
-
-    2 ms. The first call loads the model: 1 s and 75 MB, which is why workers leave this to the
-    process that they work for.
+class LanguageDetector:
+    """Tells languages. It loads its model, 1 s and 75 MB, when it is first asked; workers leave
+    that to the process that they work for.
     """
-    if sum(map(str.isalpha, sample)) < FEWEST_LETTERS:
-        return None
-    language, confidence = _identifier().classify(sample)
-    return language if confidence >= LEAST_CONFIDENCE and len(language) == 2 else None
 
+    def __init__(self) -> None:
+        self._identifier: Any = None
 
-@cache
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    def detect(self, sample: str) -> str | None:
+        """The two-letter code of a language; None where that is not sure, or the sample is short.
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        It takes 2 ms.
+        """
+        if sum(map(str.isalpha, sample)) < FEWEST_LETTERS:
+            return None
+        if self._identifier is None:
+            from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+            self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        language, confidence = self._identifier.classify(sample)
+        return language if confidence >= LEAST_CONFIDENCE and len(language) == 2 else None

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from data.books import Refusal
-from data.languages import detect_language, language_sample
+from data.languages import LanguageDetector, language_sample
 from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.sources import Entry, Finding, find_entries
 from tasks.seams.report import progress
@@ -25,6 +25,7 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
     held: list[dict[str, Any]] = []
     refusals: list[dict[str, Any]] = []
     first_of: dict[str, str] = {}
+    detector = LanguageDetector()
     for item in _items(sources, finding, reading):
         if isinstance(item, Refusal):
             refusals.append(asdict(item))
@@ -35,7 +36,7 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
         held.append(
             {
                 **{name: getattr(book, name) for name in known},
-                "language": book.language or detect_language(language_sample(book.text)),
+                "language": book.language or detector.detect(language_sample(book.text)),
                 "encoding": book.encoding,
                 "encoding_reason": book.encoding_reason,
                 "num_characters": len(book.text),

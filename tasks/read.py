@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from data.books import Book, Refusal
 from data.errors import UserMistake
-from data.languages import detect_language, language_sample
+from data.languages import LanguageDetector, language_sample
 from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.schemas import (
     BOOK_DRAFTS,
@@ -242,6 +242,7 @@ def _shards(entries: Sequence[Entry], most_bytes: float) -> Iterator[list[Entry]
 def _drafts(run: StepRun, learned_from: set[str]) -> Iterator[_Draft]:
     columns = ["book_id", "source", "sha256", "words_sha256", "language"]
     columns += ["language_sample", "num_sections"]
+    detector = LanguageDetector()
     parts = zip(run.made_parts(BOOK_DRAFTS), run.made_parts(SECTION_DRAFTS), strict=True)
     for part, (of_books, of_sections) in enumerate(parts):
         sections = run.store.read_table(of_sections, ["char_start", "char_end", "sha256"])
@@ -253,7 +254,7 @@ def _drafts(run: StepRun, learned_from: set[str]) -> Iterator[_Draft]:
         for row in run.store.read_table(of_books, columns).to_pylist():
             last = first + row.pop("num_sections")
             sample = row.pop("language_sample")
-            row["language"] = row["language"] or detect_language(sample)
+            row["language"] = row["language"] or detector.detect(sample)
             learned = np.flatnonzero(is_learned[first:last]).tolist()
             yield _Draft(part=part, **row, learned=learned, lengths=lengths[first:last])
             first = last

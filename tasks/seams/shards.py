@@ -10,7 +10,7 @@ table does not depend on how it was cut, by whom or in which order its parts wer
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, wraps
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -79,12 +79,18 @@ def part_name(folder: str, table: Table, number: int) -> str:
 def shard_task(work: Callable[..., None]) -> "Task[..., None]":
     """A Prefect task that works on one shard, its first argument."""
     name = work.__name__.strip("_").replace("_", " ")
+
+    @wraps(work)
+    def working(*arguments: Any, **named: Any) -> None:
+        work(*arguments, **named)
+        pa.default_memory_pool().release_unused()  # or it stays with the worker, 100 MB
+
     return prefect_task(
         name=name,
         task_run_name=f"{name} {{shard.number}}",
         cache_policy=NO_CACHE,
         persist_result=False,
-    )(work)
+    )(working)
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 import pytest
 
-from data.languages import FEWEST_LETTERS, detect_language, language_sample
+from data.languages import FEWEST_LETTERS, LanguageDetector, language_sample
 from data.plays import read_plays
 
+DETECTOR = LanguageDetector()
 LINES = {
     "de": "Als Gregor Samsa eines Morgens aus unruhigen Träumen erwachte, fand er sich in seinem "
     "Bett zu einem ungeheueren Ungeziefer verwandelt. Er lag auf seinem panzerartig harten Rücken "
@@ -29,19 +30,19 @@ LINES = {
 
 @pytest.mark.parametrize("language", LINES)
 def test_a_few_lines_tell_their_language(language: str) -> None:
-    assert detect_language(language_sample(LINES[language])) == language
+    assert DETECTOR.detect(language_sample(LINES[language])) == language
 
 
 def test_plays_are_in_english_whatever_is_said_in_them() -> None:
     for play in list(read_plays())[::5]:
-        assert detect_language(language_sample(play.text)) == "en"
+        assert DETECTOR.detect(language_sample(play.text)) == "en"
 
 
 def test_what_is_too_short_or_no_language_is_left_open() -> None:
-    assert detect_language("It is.") is None
-    assert detect_language(LINES["en"][: FEWEST_LETTERS // 2]) is None
-    assert detect_language("1234 +-*/ " * 100) is None
-    assert detect_language("qx zv kj wq " * 50) is None
+    assert DETECTOR.detect("It is.") is None
+    assert DETECTOR.detect(LINES["en"][: FEWEST_LETTERS // 2]) is None
+    assert DETECTOR.detect("1234 +-*/ " * 100) is None
+    assert DETECTOR.detect("qx zv kj wq " * 50) is None
 
 
 def test_a_sample_is_from_all_over_a_text() -> None:
