@@ -6,10 +6,11 @@ out   the vocabulary: four special tokens, then words or characters by falling f
       the model to go on from come first, with the ids that they have there
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -29,6 +30,7 @@ from models.vocabulary import Unit, Vocabulary, build_vocabulary
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
 
+Places = npt.NDArray[np.int64]
 LEAST_LOWER_CASE_SHARE = 0.2
 PARTS_AT_ONCE = 8  # of counts that are merged
 
@@ -98,33 +100,68 @@ def count(run: StepRun, settings: CountSettings) -> None:
 def count_shard(shard: Shard, lower_case: bool) -> None:
     """Count the tokens of a shard's training sections, and how they are written."""
     training = training_sections(shard.read(SECTIONS, ["book_id", "section_index", "split"]))
-    counts: Counter[str] = Counter()
-    spellings: Counter[str] = Counter()
-    types_of: dict[str, set[str]] = {}
+    spellings, types = _Numbers(), _Numbers()
+    spelling_counts, type_counts = _Counts(), _Counts()
+    types_of: dict[str, Places] = {}
     num_sentences = 0
     for rows in shard.row_groups(SENTENCES, ["book_id", "section_index", "tokens"]):
-        for book_id, tokens in training_tokens(rows, training):
-            num_sentences += len(tokens)
-            folded: Counter[str] = Counter()
-            for token, number in _counted(pc.list_flatten(tokens)):
-                spellings[token] += number
-                folded[token.lower() if lower_case else token] += number
-            some = tokens.filter(pc.greater(pc.list_value_length(tokens), 0))
-            for token, number in _counted(pc.list_element(some, 0)):
-                spellings[token] -= number  # every sentence opens with a capital
-            counts.update(folded)
-            types_of.setdefault(book_id, set()).update(folded)
-    num_books = Counter(token for types in types_of.values() for token in types)
+        kept = training_rows(rows, training)
+        tokens = kept["tokens"].combine_chunks()
+        words = tokens.flatten().dictionary_encode()
+        written = words.dictionary.to_pylist()
+        indices = np.asarray(words.indices)
+        ends = np.cumsum(tokens.value_lengths())
+        of_spelling = spellings.of(written)[indices]
+        of_type = types.of(map(str.lower, written) if lower_case else written)[indices]
+        num_sentences += len(tokens)
+        type_counts.add(of_type)
+        spelling_counts.add(of_spelling)
+        starts = np.concatenate([[0], ends])
+        spelling_counts.add(of_spelling[starts[:-1][np.diff(starts) > 0]], -1)  # with a capital
+        last = first = 0
+        for book_id, same in groupby(kept["book_id"].to_pylist()):
+            last += len(list(same))
+            own = np.unique(of_type[first : starts[last]])
+            types_of[book_id] = np.union1d(types_of.get(book_id, own), own)
+            first = starts[last]
+    num_books = _Counts()
+    for own in types_of.values():
+        num_books.add(own)
     with shard.writer(TOKEN_COUNTS) as writer:
         writer.write(
             {
-                "token": [None, *counts],
-                "count": [num_sentences, *counts.values()],
-                "num_books": [len({book for book, _ in training}), *map(num_books.get, counts)],
+                "token": [None, *types.names],
+                "count": [num_sentences, *type_counts.values],
+                "num_books": [len({book for book, _ in training}), *num_books.values],
             }
         )
     with shard.writer(SPELLING_COUNTS) as writer:
-        writer.write({"token": [*spellings], "count": [*spellings.values()]})
+        writer.write({"token": [*spellings.names], "count": spelling_counts.values})
+
+
+class _Numbers:
+    """Strings' numbers, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+
+    def of(self, strings: Iterable[str]) -> Places:
+        """The number of each, a new one for each new one."""
+        names = self.names
+        return np.array([names.setdefault(one, len(names)) for one in strings], dtype=np.int64)
+
+
+class _Counts:
+    """How often each number came."""
+
+    def __init__(self) -> None:
+        self.values: Places = np.zeros(0, dtype=np.int64)
+
+    def add(self, numbers: Places, times: int = 1) -> None:
+        """Count each of the numbers so many times."""
+        counts = times * np.bincount(numbers, minlength=len(self.values))
+        counts[: len(self.values)] += self.values
+        self.values = counts
 
 
 def training_sections(sections: pa.Table) -> set[tuple[str, int]]:
@@ -134,22 +171,10 @@ def training_sections(sections: pa.Table) -> set[tuple[str, int]]:
     return set(zip(*columns, strict=True))
 
 
-def training_tokens(
-    rows: pa.Table, training: set[tuple[str, int]]
-) -> Iterator[tuple[str, pa.Array]]:
-    """The sentences of training sections, lists of tokens, book by book."""
+def training_rows(rows: pa.Table, training: set[tuple[str, int]]) -> pa.Table:
+    """Those of the rows, sentences, that stand in sections to learn from."""
     keys = zip(rows["book_id"].to_pylist(), rows["section_index"].to_pylist(), strict=True)
-    kept = rows.filter(pa.array([key in training for key in keys], pa.bool_())).combine_chunks()
-    first = 0
-    for book_id, same in groupby(kept["book_id"].to_pylist()):
-        length = len(list(same))
-        yield book_id, kept["tokens"].slice(first, length).combine_chunks()
-        first += length
-
-
-def _counted(tokens: pa.Array) -> Iterator[tuple[str, int]]:
-    found = pc.value_counts(tokens)
-    return zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True)
+    return rows.filter(pa.array([key in training for key in keys], pa.bool_()))
 
 
 def _merged(run: StepRun, table: Table) -> pa.Table:

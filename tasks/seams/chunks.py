@@ -7,6 +7,7 @@ chunks      He  said:  "So!" --And     a sentence's edge parts two chunks, too
 
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -64,9 +65,22 @@ def find_chunks(text: str, sentences: Sequence[Span]) -> Chunks:
     is_end[opening - 1] = is_seen[opening - 1]
     starts = np.flatnonzero(is_start) + first
     ends = np.flatnonzero(is_end) + first
-    words = [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    words = _words(text, first, last, starts, ends)
     firsts = np.searchsorted(starts, [*edges[:, 0], last])
     return Chunks(words, starts, ends, firsts)
+
+
+def _words(text: str, first: int, last: int, starts: Places, ends: Places) -> list[str]:
+    """The chunks as strings. Splitting is three times as fast as slicing, but for edges of
+    sentences where no white space is.
+    """
+    is_joined = starts[1:] == ends[:-1]
+    cuts = [first, *starts[1:][is_joined].tolist(), last]
+    words = " ".join(text[a:b] for a, b in pairwise(cuts)).split()
+    if len(words) == len(starts):
+        return words
+    # There is something between sentences.
+    return [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
 @cache

@@ -238,7 +238,7 @@ def test_real_steps_reach_their_real_helpers() -> None:
     found = set(code_digests("tasks.count", "count"))
     assert {
         "tasks.count.CountSettings",
-        "tasks.count.training_tokens",
+        "tasks.count.training_rows",
         "models.vocabulary.build_vocabulary",
         "models.vocabulary.UNKNOWN_SPELLINGS",
         "models.special_tokens.SPECIAL_TOKENS",
