@@ -98,11 +98,11 @@ def _headings(text: str) -> Iterator[_Start]:
         lines = [" ".join(line.split()) for line in paragraph[0].split("\n")]
         if found := _HEADING.fullmatch("\n".join(lines)):
             word = "" if found["numeral"] else (found["word"] or "").lower() or None
-            number = _number_of((found["number"] or found["numeral"] or "").lower())
+            number = number_of((found["number"] or found["numeral"] or "").lower())
             yield _Start(" ".join(lines), *paragraph.span(), word, number)
 
 
-def _number_of(numeral: str) -> int | None:
+def number_of(numeral: str) -> int | None:
     """The value of '12' or 'xii'; None of anything else."""
     if numeral.isdecimal():
         return int(numeral) if len(numeral) < 5 else None

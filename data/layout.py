@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from data.documents import Document, Edit, edited
+from data.headings import number_of
 from data.settings import Settings
 
 _LETTER = r"[^\W\d_]"
@@ -32,6 +33,8 @@ _PARAGRAPH = re.compile(r"\S.*(?:\n.*\S.*)*")
 _PAGE_LINE = re.compile(
     r"[-–—\[({]{0,2} ?(?:page |pg\.? ?|p\. ?)?([0-9]{1,4}) ?[-–—\])}]{0,2}", re.IGNORECASE
 )
+_ROMAN_PAGE_LINE = re.compile(r"[-–—\[({]{0,2} ?([ivxlc]{1,7}) ?[-–—\])}]{0,2}")
+_ROMAN = "roman"  # the key of such lines
 _DIGITS = re.compile(r"[0-9]+")
 _SURE_PAGE_LINES = {"[pg]", "[pg.]", "[page]", "[p.]", "{pg}", "{page}", "{p.}", "{}"}
 _PAGE_IN_LINE = re.compile(r"[\[{](?:pg\.?|page) ?\d{1,4}[\]}]", re.IGNORECASE)
@@ -185,7 +188,10 @@ def _short_lines(paragraph: str) -> list[str]:
 
 
 def _key(line: str) -> str:
-    return _DIGITS.sub("", "".join(line.split())).casefold()
+    joined = "".join(line.split())
+    if len(joined) <= 11 and _ROMAN_PAGE_LINE.fullmatch(joined):
+        return _ROMAN
+    return _DIGITS.sub("", joined).casefold()
 
 
 def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
@@ -194,12 +200,12 @@ def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
     start = paragraph.start()
     for raw_line in paragraph[0].split("\n"):
         line = raw_line.strip()
-        page = _PAGE_LINE.fullmatch(line)
+        page = _PAGE_LINE.fullmatch(line) or _ROMAN_PAGE_LINE.fullmatch(line)
         if not page:
             first_letter = _FIRST_LETTER.search(line)
             if len(line) > _LONGEST_HEAD or not first_letter or first_letter[0].islower():
                 return ()
-        number = int(page[1]) if page else None
+        number = number_of(page[1]) if page else None
         lines.append(_Line(start, start + len(raw_line), _key(line), number))
         start += len(raw_line) + 1
     return tuple(lines)

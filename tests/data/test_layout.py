@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,24 @@ def test_page_numbers_go_and_broken_sentences_are_whole_again(number: str) -> No
     assert tidied(pages(number)) == ONE_BOOK
     kept = Layout(remove_page_numbers=False)
     assert tidied(pages(number), kept) == pages(number)
+
+
+@pytest.mark.parametrize("around", ["{}", "[{}]", "- {} -"])
+def test_roman_page_numbers_go_where_they_count(around: str) -> None:
+    def roman(numbered: re.Match[str]) -> str:
+        value, numeral = int(numbered[1]), ""
+        for worth, letters in ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i")):
+            numeral += letters * (value // worth)
+            value %= worth
+        return around.format(numeral)
+
+    in_roman = re.sub(r"@(\d+)@", roman, pages("@{}@"))
+    assert around.format("xiv") in in_roman
+    assert tidied(in_roman) == ONE_BOOK
+    chapters = "\n\n".join(
+        f"{one}\n\nIt rained all day." for one in ("i", "ii", "iii", "iv", "v", "vi")
+    )
+    assert tidied(chapters) == chapters
 
 
 def test_marked_page_numbers_go_even_alone_and_inside_lines() -> None:
