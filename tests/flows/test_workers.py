@@ -1,4 +1,4 @@
-"""Shards on processes and on a Dask cluster: the digests of one process."""
+"""Shards on processes, on a Dask cluster and on Ray: the digests of one process."""
 
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,11 @@ def alone(
     return shelf_flow(str(tmp_path_factory.mktemp("alone")), str(miniature_shelf), Workers())
 
 
-@pytest.mark.parametrize("runner", ["processes", "dask"])
+@pytest.mark.parametrize("runner", ["processes", "dask", "ray"])
 def test_others_make_the_same(
     alone: dict[str, str], miniature_shelf: Path, tmp_path: Path, runner: Any
 ) -> None:
-    if runner == "dask":
-        pytest.importorskip("prefect_dask", reason="prefect-dask is an extra")
+    if runner != "processes":
+        pytest.importorskip(f"prefect_{runner}", reason=f"prefect-{runner} is an extra")
     workers = Workers(runner=runner, num_workers=2)
     assert shelf_flow(str(tmp_path), str(miniature_shelf), workers) == alone
