@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from prefect import task
+from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 
@@ -21,11 +21,17 @@ def find_for_run(sources: Iterable[str], finding: Finding) -> list[Entry | Refus
 def _find_or_download(source: str, finding: Finding) -> Iterable[Entry | Refusal]:
     if not needs_download(source, finding):
         return find_source(source, finding)
-    tries = finding.download
-    with_retries = download.with_options(
-        retries=tries.num_later_tries, retry_delay_seconds=tries.later_wait_seconds
+    download = prefect_task(
+        _download,
+        name="download",
+        task_run_name="download {source}",
+        retries=finding.download.num_later_tries,
+        retry_delay_seconds=finding.download.later_wait_seconds,
+        retry_condition_fn=_may_pass,
+        cache_policy=NO_CACHE,
+        persist_result=False,
     )
-    state = with_retries(source, finding, return_state=True)
+    state = download(source, finding, return_state=True)
     if state.is_completed():
         return find_source(source, finding)
     failure = state.data if isinstance(state.data, Unreadable) else state.result()
@@ -36,13 +42,7 @@ def _may_pass(task: Any, task_run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), Unreachable)
 
 
-@task(
-    task_run_name="download {source}",
-    retry_condition_fn=_may_pass,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def download(source: str, finding: Finding) -> Any:
+def _download(source: str, finding: Finding) -> Any:
     """Download one source into the cache; a failed state, with the `Unreadable`, if it can't be.
 
     Raises:
