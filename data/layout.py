@@ -8,7 +8,7 @@ it often stands between two halves of a sentence.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -181,11 +181,25 @@ def _short_lines(paragraph: str) -> list[str]:
     lines = paragraph.split("\n", _MOST_LINES)
     if len(lines) > _MOST_LINES or len(max(lines, key=len).strip()) > _LONGEST_HEAD:
         return []
-    return [_key(line) for line in lines]
+    return [_form(line.strip()).key for line in lines]
 
 
-def _key(line: str) -> str:
-    return _DIGITS.sub("", "".join(line.split())).casefold()
+class _Form(NamedTuple):
+    """What a short line is by its words alone."""
+
+    key: str
+    number: int | None  # of a page line
+    is_head: bool
+
+
+# A text of short lines has few distinct ones.
+@lru_cache(maxsize=1 << 12)
+def _form(line: str) -> _Form:
+    key = _DIGITS.sub("", "".join(line.split())).casefold()
+    page = _PAGE_LINE.fullmatch(line)
+    first_letter = _FIRST_LETTER.search(line)
+    is_head = first_letter is not None and not first_letter[0].islower()
+    return _Form(key, int(page[1]) if page else None, is_head)
 
 
 def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
@@ -193,14 +207,10 @@ def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
     lines: list[_Line] = []
     start = paragraph.start()
     for raw_line in paragraph[0].split("\n"):
-        line = raw_line.strip()
-        page = _PAGE_LINE.fullmatch(line)
-        if not page:
-            first_letter = _FIRST_LETTER.search(line)
-            if len(line) > _LONGEST_HEAD or not first_letter or first_letter[0].islower():
-                return ()
-        number = int(page[1]) if page else None
-        lines.append(_Line(start, start + len(raw_line), _key(line), number))
+        form = _form(raw_line.strip())
+        if form.number is None and not form.is_head:
+            return ()
+        lines.append(_Line(start, start + len(raw_line), form.key, form.number))
         start += len(raw_line) + 1
     return tuple(lines)
 

@@ -34,6 +34,10 @@ from data.settings import Settings
 from data.sources import Entry, Finding, raw_books
 
 
+# A file's name may hold what is no text, or what a terminal obeys; tables and messages may not.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 class Reading(Settings):
     """What is done to a book's text before it is learned from."""
 
@@ -116,13 +120,11 @@ def _read_one(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
     else:
         read = {HTML: read_html, MARKDOWN: read_markdown, PLAIN_TEXT: read_text}[raw.media_type]
         document = read(raw.content, raw.charset)
-    # A file name need not be valid UTF-8; what tables and messages say of it must be.
-    stem = Path(raw.name).stem.encode("utf-8", "backslashreplace").decode("utf-8")
-    return _as_book(document, entry, reading, raw.source, stem, raw.content)
+    return _as_book(document, entry, reading, raw.source, _safe(Path(raw.name).stem), raw.content)
 
 
 def _refusal(source: str, error: Unreadable) -> Refusal:
-    return Refusal(source, "read", error.reason, error.remedy, error.offset)
+    return Refusal(_safe(source), "read", error.reason, error.remedy, error.offset)
 
 
 def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook:
@@ -169,7 +171,7 @@ def _as_book(
         year=entry.year or (document.year if header.number is None else None),
         genre=entry.genre,
         language=entry.language or document.language or header.language,
-        source=source.encode("utf-8", "backslashreplace").decode("utf-8"),
+        source=_safe(source),
         licence=document.licence,
         encoding=document.encoding,
         encoding_reason=document.encoding_reason,
@@ -178,6 +180,11 @@ def _as_book(
         sections=document.sections or find_sections(document.text),
     )
     return ReadBook(book, receipt)
+
+
+def _safe(name: str) -> str:
+    """With escapes for control characters and for what is no valid UTF-8."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 
 def _slug(stem: str) -> str:

@@ -46,7 +46,9 @@ def parse_xml(raw: bytes, name: str, *, forgiving: bool = False) -> Element:
     except (etree.LxmlError, ValueError) as error:
         if b"<!ENTITY" in raw:
             raise _declares_entities(name) from None
-        raise Unreadable(f"{name!r} is no well-formed XML: {error}.", _DAMAGED) from None
+        # What libxml2 says of some faults ends in a line end.
+        reason = " ".join(str(error).split())
+        raise Unreadable(f"{name!r} is no well-formed XML: {reason}.", _DAMAGED) from None
     if root is None:
         raise Unreadable(f"{name!r} is no XML.", _DAMAGED)
     declarations = root.getroottree().docinfo.internalDTD
