@@ -2,8 +2,8 @@
 
 markdown-it renders CommonMark and tables to HTML, of which `data.markup` makes text: 1.5 s a
 megabyte. It costs at most 60 µs a line, again at each level of quotations and lists, 20 µs a
-character that may open emphasis and 100 µs one that may open a link, and half a microsecond any
-other. A quotation is parsed again for every line that continues it without '>': quadratic, 3 µs a
+character that may open emphasis, 100 µs one that may open a link, 5 µs one that may be a tag, an
+entity or an escape, and half a microsecond any other. A quotation is parsed again for every line that continues it without '>': quadratic, 3 µs a
 pair of lines at each level. The sum is an upper bound, twice the time of lists of single words. A
 text of which it is 8 s, and more than a megabyte of any book takes, is refused.
 """
@@ -30,6 +30,7 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")  # which YAML's strin
 _YEAR = re.compile(r"\b\d{4}\b")
 _LANGUAGE = re.compile(r"([A-Za-z]{2})(?:[-_]|$)")
 _MARK = re.compile(r"[*_]")
+_SIGN = re.compile(r"[<&\\\]!]")
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n")
 _BEGINNING_OF_LINE = re.compile(r"^[ \t>*+.)\d-]*", re.MULTILINE)
 _ITEM = re.compile(r"[-*+] ")
@@ -143,6 +144,7 @@ def _refuse_slow(text: str) -> None:
         60e-6 * num_lines
         + 20e-6 * len(_MARK.findall(text))
         + 100e-6 * text.count("[")
+        + 5e-6 * len(_SIGN.findall(text))
         + 3e-6 * num_pairs
         + 0.5e-6 * len(text)
     )
