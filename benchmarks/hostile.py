@@ -253,7 +253,7 @@ def _examine_in_worker(seed: int, index: int) -> tuple[Outcome, int]:
 def examined(
     books: Sequence[str], seed: int, indices: range, num_workers: int
 ) -> Iterator[tuple[Outcome, int]]:
-    """Outcomes as they come; a process that dies ends the run and names the files it may have had."""
+    """Outcomes as they come; a process that dies ends the run: it had one of the files named."""
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(

@@ -29,8 +29,23 @@ INSERTED = (
 )
 MEMBER_NAMES = (
     *("../../escaped.txt", "/escaped.txt", "C:escaped.txt", "..\\escaped.txt", "a/../../b.txt"),
-    *("a\nb\x1b[31m.txt", "\u202etxt.md", "a" * 300 + ".txt", "é" * 200 + ".md", "con.txt", " .txt"),
-    *("inner.zip", "inner/inner.zip", ".txt", "__MACOSX/a.txt", "a.txt/b.txt", "a?.html", "\x7f.md"),
+    *(
+        "a\nb\x1b[31m.txt",
+        "\u202etxt.md",
+        "a" * 300 + ".txt",
+        "é" * 200 + ".md",
+        "con.txt",
+        " .txt",
+    ),
+    *(
+        "inner.zip",
+        "inner/inner.zip",
+        ".txt",
+        "__MACOSX/a.txt",
+        "a.txt/b.txt",
+        "a?.html",
+        "\x7f.md",
+    ),
 )
 
 
@@ -49,16 +64,18 @@ class HostileFile(File):
     damage: str
 
 
-def packaged_shelf() -> list[File]:
-    """The packaged plays in Markdown, as HTML, as EPUBs and all in one archive."""
-    plays = [path.read_bytes() for path in play_paths()]
+def packaged_shelf(num_plays: int | None = None) -> list[File]:
+    """The packaged plays in Markdown, as HTML, as EPUBs and four in an archive in an archive."""
+    plays = [path.read_bytes() for path in play_paths()[:num_plays]]
     parser = MarkdownIt()
     pages = [parser.render(play.decode()).encode() for play in plays]
     files = [File(".md", play) for play in plays]
     files += [File(".html", page) for page in pages]
     files += [File(".epub", _epub(page)) for page in pages]
     some = {f"plays/{index}.md": play for index, play in enumerate(plays[:4])}
-    files.append(File(".zip", zipped({**some, "pages/1.html": pages[0], "inner.zip": zipped(some)})))
+    files.append(
+        File(".zip", zipped({**some, "pages/1.html": pages[0], "inner.zip": zipped(some)}))
+    )
     return files
 
 
@@ -135,7 +152,11 @@ def _epub(page: bytes) -> bytes:
         f"{entries}</ol></nav></body></html>"
     )
     members = {"mimetype": "application/epub+zip", "META-INF/container.xml": container}
-    members |= {"O/b.opf": opf, "O/nav.xhtml": nav, "O/toc.ncx": f"<ncx><navMap>{points}</navMap></ncx>"}
+    members |= {
+        "O/b.opf": opf,
+        "O/nav.xhtml": nav,
+        "O/toc.ncx": f"<ncx><navMap>{points}</navMap></ncx>",
+    }
     pages = {
         f"O/{name}": b"<html><body><h2>" + act + b"</body></html>"
         for name, act in zip(names, acts, strict=True)

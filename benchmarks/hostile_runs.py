@@ -12,20 +12,22 @@ from random import Random
 LONGEST_RUN = 200_000  # characters; a repeated line of a real book may be longer
 
 _MARKDOWN = (
-    *("*", "**a", "_a ", "*a_ ", "[", "]", "![", "[a](", "[a][", "[a]: <", "[a]: b\n", "`", "`` ` "),
-    *("<!A ", "<?", "<!--", "<![CDATA[", "<a ", "<a b='", "</", "&", "&#1", "&a", "\\", "~~~\n", "|"),
-    *("a|b\n-|-\n", "|a\n", "# ", "#\n", "===\n", "- - ", "1. ", "1.\n", "* a\n\n", ">a\nb\n", "> > "),
-    *("<http://", "http://a.b", "a@b.", "(", "()", "[[]", "[](<", '[](a "', "<div>\n", "\t- a\n", "$"),
-    *("\n    a", "-\n", "+ a\n", "a  \n", "\\\n", "***a ", "_*_*", "[^a]", "<x:", "{", "  - a\n"),
-)
+    *("*", "**a", "_a ", "*a_ ", "[", "]", "![", "[a](", "[a][", "[a]: <", "[a]: b\n", "`"),
+    *("`` ` ", "<!A ", "<?", "<!--", "<![CDATA[", "<a ", "<a b='", "</", "&", "&#1", "&a", "\\"),
+    *("~~~\n", "|", "a|b\n-|-\n", "|a\n", "# ", "#\n", "===\n", "- - ", "1. ", "1.\n", "* a\n\n"),
+    *(">a\nb\n", "> > ", "<http://", "http://a.b", "a@b.", "(", "()", "[[]", "[](<", '[](a "'),
+    *("<div>\n", "\t- a\n", "$", "\n    a", "-\n", "+ a\n", "a  \n", "\\\n", "***a ", "_*_*"),
+    *("[^a]", "<x:", "{", "  - a\n"),
+)  # fmt: skip
 _MARKUP = (
     *("<b>", "</b>", "<div>", "<p>", "<i><b></i></b>", "<h1>", "<h2>I</h2>a", "<table><tr><td>"),
-    *("<ul><li>", "<a id='a'>", "<pre>\n", "<br>", "<!-- ", "<!DOCTYPE a [", "<![CDATA[", "<script>"),
-    *("<style>", "<title>", "<textarea>", "<svg>", "<nav>", "<ruby>", "<select>", "<form>", "<font>"),
-    *("&amp;", "&#0;", "&#xD800;", "&#1114112;", "&#x1F;", "&nbsp;", "&a;", "<a b=", "<a b='", "< "),
-    *("<frameset>", "<body>", "</body>", "<html>", "<p hidden>", "<img alt='A'>", "<?xml ", "<x y z>"),
-    *("<h1><h2><h3>", "</p>", "<td>a", "<math><mi>", "<p class='footnote'>", "<base href='//a'>"),
-)
+    *("<ul><li>", "<a id='a'>", "<pre>\n", "<br>", "<!-- ", "<!DOCTYPE a [", "<![CDATA["),
+    *("<script>", "<style>", "<title>", "<textarea>", "<svg>", "<nav>", "<ruby>", "<select>"),
+    *("<form>", "<font>", "&amp;", "&#0;", "&#xD800;", "&#1114112;", "&#x1F;", "&nbsp;", "&a;"),
+    *("<a b=", "<a b='", "< ", "<frameset>", "<body>", "</body>", "<html>", "<p hidden>"),
+    *("<img alt='A'>", "<?xml ", "<x y z>", "<h1><h2><h3>", "</p>", "<td>a", "<math><mi>"),
+    *("<p class='footnote'>", "<base href='//a'>"),
+)  # fmt: skip
 _BOILERPLATE = (
     "*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\n",
     "*** END OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\n",
@@ -42,38 +44,44 @@ _BOILERPLATE = (
     "<<THIS ELECTRONIC VERSION OF ",
     "START: FULL LICENSE\n\n",
     "gutenberg.org ",
-)
+)  # fmt: skip
 _HEADINGS = (
-    *("CHAPTER I\n\n", "I\n\n", "I.\n", "Chapter ", "chapter one-", "BOOK THE teen", "C. ", "II. "),
-    *("PROLOGUE\n\n", "Part ty-", "ZWEIUNDZWANZIGSTES KAPITEL\n\n", "1. Kapitel\n\n", "chapter 1"),
-    *("ACT I\nSCENE I\n\n", "Chapter teen", "chapter xx", "PREFACE. ", "Letter tie", "Epilogue:\n\n"),
-)
+    *("CHAPTER I\n\n", "I\n\n", "I.\n", "Chapter ", "chapter one-", "BOOK THE teen", "C. "),
+    *("II. ", "PROLOGUE\n\n", "Part ty-", "ZWEIUNDZWANZIGSTES KAPITEL\n\n", "1. Kapitel\n\n"),
+    *("chapter 1", "ACT I\nSCENE I\n\n", "Chapter teen", "chapter xx", "PREFACE. ", "Letter tie"),
+    "Epilogue:\n\n",
+)  # fmt: skip
 _HYPHENS = (
-    *("foo-\nbar ", "-\n", "a-\nb", "a\xad\n", "-‐", "a-", "foo-\n \n", "foo-\n      ", "-\n-\n", "a-b-\nc"),
-)
+    *("foo-\nbar ", "-\n", "a-\nb", "a\xad\n", "-‐", "a-", "foo-\n \n", "foo-\n      ", "-\n-\n"),
+    "a-b-\nc",
+)  # fmt: skip
 _PAGES = (
-    *("\n\n{n}\n\n", "\n\n- {n} -\n\nthe ", "[Pg {n}]", "{{{n}}}\n\n", "\n\nPage {n}\n\nand", "[Page {n}"),
-    *("{n}\n", "\n\nTHE TITLE\n\nand so", "\n\nTHE TITLE {n}\n\nand so", "\n\nA\n\na", "\n\n{n}\nA\n{n}\n\n"),
-)
+    *("\n\n{n}\n\n", "\n\n- {n} -\n\nthe ", "[Pg {n}]", "{{{n}}}\n\n", "\n\nPage {n}\n\nand"),
+    *("[Page {n}", "{n}\n", "\n\nTHE TITLE\n\nand so", "\n\nTHE TITLE {n}\n\nand so"),
+    *("\n\nA\n\na", "\n\n{n}\nA\n{n}\n\n"),
+)  # fmt: skip
 _DOTS = (
-    *(".", ". ", "...", ". . ", ".)", '." ', "Mr. ", "A. ", "?!", "?) ", "!\n", "a.b.", ".\xa0", "1. "),
-    *("'", '"', "''", "``", "' ", "'s ", "it's' ", "a,", ":", ",a", "--", "(", "cannot", "gonna ", "%"),
-    *("”", "“a", "$.", ".]", "a.'\n", "\u3002", "\uff0e", "\xa0. ", "'t)(is", "@.", "&.", ".. ."),
-)
+    *(".", ". ", "...", ". . ", ".)", '." ', "Mr. ", "A. ", "?!", "?) ", "!\n", "a.b.", ".\xa0"),
+    *("1. ", "'", '"', "''", "``", "' ", "'s ", "it's' ", "a,", ":", ",a", "--", "(", "cannot"),
+    *("gonna ", "%", "”", "“a", "$.", ".]", "a.'\n", "\u3002", "\uff0e", "\xa0. ", "'t)(is", "@."),
+    *("&.", ".. ."),
+)  # fmt: skip
 _SPACES = (
-    *(" ", "\t", "\n", "\n \n", " \n", "\xa0", "\u2028", "\u2029", "\x85", "\u3000", "\r", "\f", "\u200b"),
-    *("\ufeff", "\xad", "\x1c", "\v", "\u202e", "\u0301", "\u1680", "a\n\n", "\n\n\n\na", " a", "\ta\n"),
-)
+    *(" ", "\t", "\n", "\n \n", " \n", "\xa0", "\u2028", "\u2029", "\x85", "\u3000", "\r", "\f"),
+    *("\u200b", "\ufeff", "\xad", "\x1c", "\v", "\u202e", "\u0301", "\u1680", "a\n\n"),
+    *("\n\n\n\na", " a", "\ta\n"),
+)  # fmt: skip
 _LETTERS = (
-    *("a", "A", "é", "ß", "İ", "ﬁ", "中", "😀", "\U0010ffff", "\ue000", "\u0130", "1", "²", "٣", "Ⅷ", "teen"),
-    *("Σς", "ǆ", "\ud800", "\ufffe", "क्ष", "a1", "_", "x-", "0" * 50, "ty-"),
-)
+    *("a", "A", "é", "ß", "İ", "ﬁ", "中", "😀", "\U0010ffff", "\ue000", "\u0130", "1", "²", "٣"),
+    *("Ⅷ", "teen", "Σς", "ǆ", "\ud800", "\ufffe", "क्ष", "a1", "_", "x-", "0" * 50, "ty-"),
+)  # fmt: skip
 _FRONT_MATTER = (
-    *('title: "\\UFFFFFFFF"', 'title: "\\uD800"', "title: &a [*a]", "a: &a [x]\nb: [*a, *a]", "? a"),
-    *("title: [[[[", "title: {a: {b: {", "date: 99999", "<<: [{a: 1}]", "- a", "%YAML 1.1", "'", "!!int a"),
-    *("title: !!python/object:os.system x", "title: |\n a\n", "\ttitle: a", "title: \x07", "lang: [en]"),
-    *("title:", "author: {a: b}", "title: 'a", "date: ٣٣٣٣", "*a", "title: >\n\n\n", "{", "--- a"),
-)
+    *('title: "\\UFFFFFFFF"', 'title: "\\uD800"', "title: &a [*a]", "a: &a [x]\nb: [*a, *a]"),
+    *("? a", "title: [[[[", "title: {a: {b: {", "date: 99999", "<<: [{a: 1}]", "- a", "%YAML 1.1"),
+    *("'", "!!int a", "title: !!python/object:os.system x", "title: |\n a\n", "\ttitle: a"),
+    *("title: \x07", "lang: [en]", "title:", "author: {a: b}", "title: 'a", "date: ٣٣٣٣", "*a"),
+    *("title: >\n\n\n", "{", "--- a"),
+)  # fmt: skip
 
 
 def repeats(draw: Random, most_digits: float = 5.3) -> int:
@@ -116,11 +124,13 @@ def _repeated_line(draw: Random, text: str) -> str:
 def _nested(draw: Random, text: str) -> str:
     """Opened so many times, then closed as often or not at all."""
     opening, closing = draw.choice(
-        [("<div>", "</div>"), ("<b>", "</b>"), ("<ul><li>", "</li></ul>"), ("> ", ""), ("- ", "")]
-        + [("[", "]"), ("(", ")"), ("*a **b ", "c** d*"), ("<blockquote>", "</blockquote>")]
-        + [("[a](", ")"), ("![", "](a)"), ("<table><tr><td>", "</table>"), ("1. ", ""), ("“", "”")]
-        + [("<nav epub:type='landmarks toc'><ol><li><a href='a'>a", "</a></li></ol></nav>")]
-        + [("<dc:creator>", "</dc:creator>"), ("<navPoint>", "</navPoint>"), ("<h1>", "</h1>")]
+        [
+            *(("<div>", "</div>"), ("<b>", "</b>"), ("<ul><li>", "</li></ul>"), ("> ", "")),
+            *(("[", "]"), ("(", ")"), ("*a **b ", "c** d*"), ("<h1>", "</h1>"), ("- ", "")),
+            *(("[a](", ")"), ("![", "](a)"), ("<table><tr><td>", "</table>"), ("“", "”")),
+            ("<nav epub:type='landmarks toc'><ol><li><a href='a'>a", "</a></li></ol></nav>"),
+            *(("<dc:creator>", "</dc:creator>"), ("<navPoint>", "</navPoint>"), ("1. ", "")),
+        ]
     )
     depth = min(repeats(draw), LONGEST_RUN // len(opening))
     return opening * depth + "deep" + draw.choice(("", closing * depth, closing * (depth // 2)))
@@ -146,7 +156,9 @@ def _front_matter(draw: Random, text: str) -> str:
 
 
 def _declared(draw: Random, text: str) -> str:
-    name = draw.choice([*sorted({*aliases, *aliases.values()}), "utf-7", "idna", "undefined", "\x00"])
+    name = draw.choice(
+        [*sorted({*aliases, *aliases.values()}), "utf-7", "idna", "undefined", "\x00"]
+    )
     return draw.choice(
         (
             f'<meta charset="{name}">',
@@ -157,8 +169,10 @@ def _declared(draw: Random, text: str) -> str:
 
 
 def _entities(draw: Random, text: str) -> str:
-    levels = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, draw.choice((3, 30))))
-    return f'<!DOCTYPE a [<!ENTITY e0 "ha">{levels}<!ENTITY f SYSTEM "file:///etc/passwd">]><a>&e2;&f;</a>'
+    depth = draw.choice((3, 30))
+    levels = "".join(f'<!ENTITY e{i} "{f"&e{i - 1};" * 10}">' for i in range(1, depth))
+    declared = f'<!ENTITY e0 "ha">{levels}<!ENTITY f SYSTEM "file:///etc/passwd">'
+    return f"<!DOCTYPE a [{declared}]><a>&e2;&f;</a>"
 
 
 def _numbers(draw: Random, text: str) -> str:

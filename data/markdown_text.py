@@ -3,9 +3,10 @@
 markdown-it renders CommonMark and tables to HTML, of which `data.markup` makes text: 1.5 s a
 megabyte. It costs at most 60 µs a line, again at each level of quotations and lists, 20 µs a
 character that may open emphasis, 100 µs one that may open a link, 5 µs one that may be a tag, an
-entity or an escape, and half a microsecond any other. A quotation is parsed again for every line that continues it without '>': quadratic, 3 µs a
-pair of lines at each level. The sum is an upper bound, twice the time of lists of single words. A
-text of which it is 8 s, and more than a megabyte of any book takes, is refused.
+entity or an escape, and half a microsecond any other. A quotation is parsed again for every line
+that continues it without '>': quadratic, 3 µs a pair of lines at each level. The sum is an upper
+bound, twice the time of lists of single words. A text of which it is 8 s, and more than a megabyte
+of any book takes, is refused.
 """
 
 import re
@@ -124,9 +125,7 @@ def _value(values: dict[object, object], *keys: str) -> str | None:
     for key in keys:
         value = values.get(key)
         several = value if isinstance(value, list) else [value]
-        words = [
-            " ".join(_UNSEEN.sub(" ", one).split()) for one in several if isinstance(one, str)
-        ]
+        words = [" ".join(_UNSEEN.sub(" ", one).split()) for one in several if isinstance(one, str)]
         if any(words):
             return ", ".join(filter(None, words))
     return None

@@ -33,7 +33,6 @@ from data.raw_book import ARCHIVE, EPUB, HTML, MARKDOWN, PLAIN_TEXT, RawBook, me
 from data.settings import Settings
 from data.sources import Entry, Finding, raw_books
 
-
 # A file's name may hold what is no text, or what a terminal obeys; tables and messages may not.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -115,6 +114,8 @@ def _read_raw(raw: RawBook, entry: Entry, reading: Reading) -> Iterator[ReadBook
 
 
 def _read_one(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
+    if raw.media_type == ARCHIVE:
+        raise Unreadable("It is an archive with the name of a text.", "Give it the ending .zip.")
     if raw.media_type == EPUB:
         document = read_epub(raw.content, reading.archives)
     else:
