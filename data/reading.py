@@ -33,7 +33,8 @@ from data.raw_book import ARCHIVE, EPUB, HTML, MARKDOWN, PLAIN_TEXT, RawBook, me
 from data.settings import Settings
 from data.sources import Entry, Finding, raw_books
 
-# A file's name may hold what is no text, or what a terminal obeys; tables and messages may not.
+# A file's name, and what a parser quotes of a file, may hold what is no text, or what a terminal
+# obeys; tables and messages may not.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -125,7 +126,7 @@ def _read_one(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
 
 
 def _refusal(source: str, error: Unreadable) -> Refusal:
-    return Refusal(_safe(source), "read", error.reason, error.remedy, error.offset)
+    return Refusal(_safe(source), "read", _safe(error.reason), error.remedy, error.offset)
 
 
 def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook:
@@ -183,9 +184,9 @@ def _as_book(
     return ReadBook(book, receipt)
 
 
-def _safe(name: str) -> str:
+def _safe(words: str) -> str:
     """With escapes for control characters and for what is no valid UTF-8."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def _slug(stem: str) -> str:

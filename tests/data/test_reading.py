@@ -361,3 +361,11 @@ def test_what_a_terminal_obeys_is_escaped_in_what_is_told_of_a_member(tmp_path: 
     assert isinstance(book, ReadBook) and isinstance(refusal, Refusal)
     assert refusal.source == r"a/a\x1b[31m\nb.txt"
     assert (book.book.source, book.book.title) == (r"a/\u202egood.txt", r"\u202egood")
+
+
+def test_what_a_terminal_obeys_is_escaped_in_what_a_parser_quotes(tmp_path: Path) -> None:
+    package = '<package xmlns="http://a\x7fb"/>'
+    path = tmp_path / "a.epub"
+    path.write_bytes(epub_files.packed({"OEBPS/book.opf": package}))
+    refusal = refusal_of(path)
+    assert r"'http://a\x7fb' is not a valid URI" in refusal.reason
