@@ -43,7 +43,7 @@ def read_navigation(archive: Archive, package: Package) -> Navigation:
     told = package.guide
     if package.navigation is not None and package.navigation in archive:
         root = _root(archive, package.navigation)
-        navs = list(all_named(root, "nav"))
+        navs = list(_typed_navs(root))
         entries = tuple(
             entry
             for nav in navs
@@ -65,6 +65,16 @@ def read_navigation(archive: Archive, package: Package) -> Navigation:
 
 def _root(archive: Archive, name: str) -> Element:
     return parse_xml(archive.read(name), name, forgiving=True)
+
+
+def _typed_navs(element: Element) -> Iterator[Element]:
+    """Those that say what they list; they may lie in others that do not."""
+    for nav in all_named(element, "nav"):
+        if _types(nav):
+            yield nav
+        else:
+            for child in nav:
+                yield from _typed_navs(child)
 
 
 def _listed(parent: Element, level: int, base: str) -> Iterator[Entry]:

@@ -26,7 +26,7 @@ from data.gutenberg_marks import (
 )
 from data.settings import Settings
 
-_NUMBER = re.compile(r"\[e-?(?:text|book) ?#[ ]?(\d+)\]", re.IGNORECASE)
+_NUMBER = re.compile(r"\[e-?(?:text|book) ?#[ ]?(\d{1,9})\]", re.IGNORECASE)
 # 'The Project Gutenberg Etext of Moby Dick, by Herman Melville', where no field says it
 _FIRST_LINE = re.compile(
     r"^\W{0,12}(?:this is )?(?:the )?project gutenberg(?:['’]s| e-?(?:text|book),? of) "

@@ -8,8 +8,8 @@ it often stands between two halves of a sentence.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from itertools import groupby
+from functools import cache, lru_cache
+from itertools import chain, groupby
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -35,12 +35,14 @@ _PAGE_LINE = re.compile(
 )
 _ROMAN_PAGE_LINE = re.compile(r"[-–—\[({]{0,2} ?([ivxlc]{1,7}) ?[-–—\])}]{0,2}")
 _ROMAN = "roman"  # the key of such lines
+_LONGEST_ROMAN = 11  # characters, with the marks around it
 _DIGITS = re.compile(r"[0-9]+")
 _SURE_PAGE_LINES = {"[pg]", "[pg.]", "[page]", "[p.]", "{pg}", "{page}", "{p.}", "{}"}
 _PAGE_IN_LINE = re.compile(r"[\[{](?:pg\.?|page) ?\d{1,4}[\]}]", re.IGNORECASE)
 _SENTENCE_ENDS = ".!?:;…\"'”’»)]*_"
 _LONGEST_HEAD = 60  # characters
 _MOST_LINES = 3  # of furniture between two blank lines
+_LONGEST_BLOCK = 1_000  # characters of them, the blanks that centre them included
 _FARTHEST_PAGE = 8  # from the number before: some pages, with pictures or titles, show none
 _IN_SENTENCE = 0.25  # of the lines that recur; by chance a page turns so in more than half
 
@@ -138,77 +140,97 @@ def _without_furniture(text: str, settings: Layout) -> Iterator[Edit]:
 
 
 def _blocks(text: str, fewest_repeats: int) -> list[_Block]:
-    short = [(one, _short_lines(one[0])) for one in _PARAGRAPH.finditer(text)]
-    repeats = Counter(key for _, lines in short for key in lines)
+    """Costs at most 2 s a megabyte, where every paragraph is one letter."""
+    spans = [one.span() for one in _PARAGRAPH.finditer(text)]
+    keys = [
+        _short_lines(text[start:end]) if end - start <= _LONGEST_BLOCK else ()
+        for start, end in spans
+    ]
+    repeats = Counter(chain.from_iterable(keys))
 
-    def may_be_furniture(keys: Sequence[str]) -> bool:
+    @cache
+    def may_be_furniture(keys: tuple[str, ...]) -> bool:
         recur = (repeats[key] >= fewest_repeats or key in _SURE_PAGE_LINES for key in keys)
         return bool(keys) and all(recur)
 
     # Few lines recur, and only these are looked at closely.
-    paragraphs = [(one, _page_lines(one) if may_be_furniture(keys) else ()) for one, keys in short]
-    blocks: list[_Block] = []
-    groups = [
-        (is_one, list(group)) for is_one, group in groupby(paragraphs, key=lambda one: bool(one[1]))
+    lines = [
+        _page_lines(text, *span) if may_be_furniture(own) else ()
+        for span, own in zip(spans, keys, strict=True)
     ]
-    for index, (is_furniture, group) in enumerate(groups):
+    blocks: list[_Block] = []
+    for is_furniture, group in groupby(range(len(spans)), key=lambda index: bool(lines[index])):
         if is_furniture:
-            above = groups[index - 1][1][-1][0] if index > 0 else None
-            below = groups[index + 1][1][0][0] if index + 1 < len(groups) else None
+            own = list(group)
+            above = spans[own[0] - 1] if own[0] > 0 else None
+            below = spans[own[-1] + 1][0] if own[-1] + 1 < len(spans) else None
             is_in_sentence = (
                 above is not None
                 and below is not None
-                and above[0].rstrip()[-1] not in _SENTENCE_ENDS
-                and below[0][0].islower()
+                and text[slice(*above)].rstrip()[-1] not in _SENTENCE_ENDS
+                and text[below].islower()
             )
             blocks.append(
                 _Block(
-                    above.end() if above else 0,
+                    above[1] if above else 0,
                     _start_below(text, below, is_in_sentence),
-                    tuple(line for _, lines in group for line in lines),
+                    tuple(line for index in own for line in lines[index]),
                     is_in_sentence,
                 )
             )
     return blocks
 
 
-def _start_below(text: str, below: re.Match[str] | None, is_in_sentence: bool) -> int:
+def _start_below(text: str, below: int | None, is_in_sentence: bool) -> int:
     """A new paragraph keeps its indentation; the rest of a broken one has none of its own."""
     if below is None:
         return len(text)
-    return below.start() if is_in_sentence else text.rfind("\n", 0, below.start()) + 1
+    return below if is_in_sentence else text.rfind("\n", 0, below) + 1
 
 
-def _short_lines(paragraph: str) -> list[str]:
+# A text of short paragraphs has few distinct ones.
+@lru_cache(maxsize=1 << 12)
+def _short_lines(paragraph: str) -> tuple[str, ...]:
     """The keys of a paragraph's lines, if all are as short and as few as furniture; else none."""
     lines = paragraph.split("\n", _MOST_LINES)
     if len(lines) > _MOST_LINES or len(max(lines, key=len).strip()) > _LONGEST_HEAD:
-        return []
-    return [_key(line) for line in lines]
+        return ()
+    return tuple(map(_key, lines))
 
 
 def _key(line: str) -> str:
     joined = "".join(line.split())
-    if len(joined) <= 11 and _ROMAN_PAGE_LINE.fullmatch(joined):
+    if len(joined) <= _LONGEST_ROMAN and _ROMAN_PAGE_LINE.fullmatch(joined):
         return _ROMAN
     return _DIGITS.sub("", joined).casefold()
 
 
-def _page_lines(paragraph: re.Match[str]) -> tuple[_Line, ...]:
+def _page_lines(text: str, start: int, end: int) -> tuple[_Line, ...]:
     """The lines of a paragraph that looks like page numbers and running heads; else none."""
     lines: list[_Line] = []
-    start = paragraph.start()
-    for raw_line in paragraph[0].split("\n"):
-        line = raw_line.strip()
-        page = _PAGE_LINE.fullmatch(line) or _ROMAN_PAGE_LINE.fullmatch(line)
-        if not page:
-            first_letter = _FIRST_LETTER.search(line)
-            if len(line) > _LONGEST_HEAD or not first_letter or first_letter[0].islower():
-                return ()
-        number = number_of(page[1]) if page else None
-        lines.append(_Line(start, start + len(raw_line), _key(line), number))
+    for raw_line in text[start:end].split("\n"):
+        form = _form(raw_line.strip())
+        if form.number is None and not form.is_head:
+            return ()
+        lines.append(_Line(start, start + len(raw_line), form.key, form.number))
         start += len(raw_line) + 1
     return tuple(lines)
+
+
+class _Form(NamedTuple):
+    """What a short line is by its words alone."""
+
+    key: str
+    number: int | None  # of a page line
+    is_head: bool
+
+
+@lru_cache(maxsize=1 << 12)
+def _form(line: str) -> _Form:
+    page = _PAGE_LINE.fullmatch(line) or _ROMAN_PAGE_LINE.fullmatch(line)
+    first_letter = _FIRST_LETTER.search(line)
+    is_head = first_letter is not None and not first_letter[0].islower()
+    return _Form(_key(line), number_of(page[1]) if page else None, is_head)
 
 
 def _increasing(lines: Sequence[tuple[_Line, bool]]) -> Iterator[list[tuple[_Line, bool]]]:

@@ -24,7 +24,7 @@ from data.unread_markup import is_hidden, is_navigation, is_note, tokens
 
 MOST_CHARACTERS = 100_000_000
 MOST_PARTS = 2_000_000  # elements and runs of text; at most 7 s
-MOST_COMPARISONS = 2_000_000_000  # end tags times open elements; 3 ns each
+MOST_COMPARISONS = 1_000_000_000  # end tags times open elements; 3 ns each
 
 _CHUNK_CHARACTERS = 16_384  # between looks at the limits
 _DOCTYPE = re.compile(r"<!DOCTYPE", re.IGNORECASE)

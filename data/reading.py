@@ -33,6 +33,10 @@ from data.raw_book import ARCHIVE, EPUB, HTML, MARKDOWN, PLAIN_TEXT, RawBook, me
 from data.settings import Settings
 from data.sources import Entry, Finding, labelled, raw_books
 
+# A file's name, and what a parser quotes of a file, may hold what is no text, or what a terminal
+# obeys; tables and messages may not.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
 
 class Reading(Settings):
     """What is done to a book's text before it is learned from."""
@@ -113,18 +117,18 @@ def _read_raw(
 
 
 def _read_one(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
+    if raw.media_type == ARCHIVE:
+        raise Unreadable("It is an archive with the name of a text.", "Give it the ending .zip.")
     if raw.media_type == EPUB:
         document = read_epub(raw.content, reading.archives)
     else:
         read = {HTML: read_html, MARKDOWN: read_markdown, PLAIN_TEXT: read_text}[raw.media_type]
         document = read(raw.content, raw.charset)
-    # A file name need not be valid UTF-8; what tables and messages say of it must be.
-    stem = Path(raw.name).stem.encode("utf-8", "backslashreplace").decode("utf-8")
-    return _as_book(document, entry, reading, raw.source, stem, raw.content)
+    return _as_book(document, entry, reading, raw.source, _safe(Path(raw.name).stem), raw.content)
 
 
 def _refusal(source: str, error: Unreadable) -> Refusal:
-    return Refusal(source, "read", error.reason, error.remedy, error.offset)
+    return Refusal(_safe(source), "read", _safe(error.reason), error.remedy, error.offset)
 
 
 def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook:
@@ -171,7 +175,7 @@ def _as_book(
         year=entry.year or (document.year if header.number is None else None),
         genre=entry.genre,
         language=entry.language or document.language or header.language,
-        source=source.encode("utf-8", "backslashreplace").decode("utf-8"),
+        source=_safe(source),
         licence=document.licence,
         encoding=document.encoding,
         encoding_reason=document.encoding_reason,
@@ -180,6 +184,11 @@ def _as_book(
         sections=document.sections or find_sections(document.text),
     )
     return ReadBook(book, receipt)
+
+
+def _safe(words: str) -> str:
+    """With escapes for control characters and for what is no valid UTF-8."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def _slug(stem: str) -> str:

@@ -46,7 +46,9 @@ def parse_xml(raw: bytes, name: str, *, forgiving: bool = False) -> Element:
     except (etree.LxmlError, ValueError) as error:
         if b"<!ENTITY" in raw:
             raise _declares_entities(name) from None
-        raise Unreadable(f"{name!r} is no well-formed XML: {error}.", _DAMAGED) from None
+        # What libxml2 says of some faults ends in a line end.
+        reason = " ".join(str(error).split())
+        raise Unreadable(f"{name!r} is no well-formed XML: {reason}.", _DAMAGED) from None
     if root is None:
         raise Unreadable(f"{name!r} is no XML.", _DAMAGED)
     declarations = root.getroottree().docinfo.internalDTD
@@ -56,8 +58,14 @@ def parse_xml(raw: bytes, name: str, *, forgiving: bool = False) -> Element:
 
 
 def all_named(element: Element, *names: str) -> Iterator[Element]:
-    """The element, where it has one of the names, and those of them inside it, in order."""
-    yield from element.iter(*(f"{{*}}{name}" for name in names))
+    """The element, where it has one of the names, or those of them inside it, in order.
+
+    Not those inside one of them, whose words would be read once for each.
+    """
+    walk = etree.iterwalk(element, events=("start",), tag=[f"{{*}}{name}" for name in names])
+    for _, found in walk:
+        walk.skip_subtree()
+        yield found
 
 
 def attribute(element: Element, name: str) -> str:

@@ -22,7 +22,6 @@ def _find_or_download(source: str, finding: Finding) -> Iterable[Entry | Refusal
     if not needs_download(source, finding):
         return find_source(source, finding)
     download = prefect_task(
-        _download,
         name="download",
         task_run_name="download {source}",
         retries=finding.download.num_later_tries,
@@ -30,7 +29,7 @@ def _find_or_download(source: str, finding: Finding) -> Iterable[Entry | Refusal
         retry_condition_fn=_may_pass,
         cache_policy=NO_CACHE,
         persist_result=False,
-    )
+    )(_download)
     state = download(source, finding, return_state=True)
     if state.is_completed():
         return find_source(source, finding)

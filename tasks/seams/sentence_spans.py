@@ -139,12 +139,14 @@ class SentenceCutter:
             )
         if any(map(str.isspace, word)):
             return False
-        tokens = list(self._punkt._annotate_first_pass(self._punkt._tokenize_words(word)))
-        for token, next_token in pairwise(tokens):
-            self._punkt._second_pass_annotation(token, next_token)
-        if any(token.sentbreak for token in tokens[:-1]):
-            return True
-        last = tokens[-1]
+        # A word of a million marks has as many tokens, of 10 µs each; most often the first will do.
+        tokens = self._punkt._annotate_first_pass(self._punkt._tokenize_words(word))
+        last = next(tokens)
+        for token in tokens:
+            self._punkt._second_pass_annotation(last, token)
+            if last.sentbreak:
+                return True
+            last = token
         kind = last.type_no_period
         depends = last.period_final and (
             last.is_initial or kind == "##number##" or kind in self._collocation_firsts

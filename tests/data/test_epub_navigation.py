@@ -174,3 +174,11 @@ def test_every_character_is_in_one_section(text: str, given: list[Start], times:
         assert text[one.char_start : one.char_end].strip() and one.heading
         previous = one
     assert not text[previous.char_end :].strip()
+
+
+def test_navigation_may_lie_in_other_navigation() -> None:
+    toc = '<nav epub:type="toc"><ol><li><a href="a.xhtml">A</a></li></ol></nav>'
+    nav = page(f"<nav><div>{toc}</div></nav>")
+    files = {"OEBPS/a.xhtml": page("A"), "OEBPS/nav.xhtml": nav}
+    raw = packed({**files, "OEBPS/book.opf": package(["a.xhtml"], items=NAVIGATION_ITEM)})
+    assert read(raw).entries == (Entry(1, "A", Place("OEBPS/a.xhtml", None)),)

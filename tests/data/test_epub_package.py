@@ -3,7 +3,7 @@ import pytest
 from data.archives import ArchiveLimits, open_archive
 from data.documents import Unreadable
 from data.epub_package import Landmark, Package, Place, place_of, read_package
-from data.safe_xml import parse_xml, words_of
+from data.safe_xml import all_named, parse_xml, words_of
 from tests.data.epub_files import (
     CONTAINER,
     NAVIGATION_ITEM,
@@ -260,3 +260,15 @@ def test_a_damaged_document_is_read_as_far_as_it_goes_where_that_is_asked() -> N
     assert words_of(parse_xml(damaged, "a", forgiving=True)) == "Café Bar"
     with pytest.raises(Unreadable, match="'a' is no XML"):
         parse_xml(b"no XML", "a", forgiving=True)
+
+
+def test_elements_inside_their_like_are_part_of_them() -> None:
+    """Or the words of the innermost of 200 would be read 200 times."""
+    root = parse_xml(b"<a><b>1<b>2</b><c><b>3</b></c></b><c><b>4</b></c></a>", "a")
+    assert [words_of(one) for one in all_named(root, "b")] == ["123", "4"]
+    assert [one.tag for one in all_named(root, "a", "b")] == ["a"]
+
+
+def test_a_control_character_in_a_package_is_told_on_one_line() -> None:
+    reason = refused(with_package("<package>\0</package>"))
+    assert "no well-formed XML" in reason and reason.isprintable()

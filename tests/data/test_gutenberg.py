@@ -390,3 +390,9 @@ def test_real_books_keep_all_their_words_and_no_others(
     assert (18_000 < found.receipt.tail_characters < 20_000) == has_new_footer
     assert (found.receipt.end_marker is not None) == has_new_footer
     assert (found.receipt.head_characters > 10_000) == (not has_new_footer)
+
+
+def test_a_number_that_no_catalogue_has_is_none() -> None:
+    header = "The Project Gutenberg EBook of Emma [eBook #{}]\n\nTitle: Emma\n"
+    assert header_fields(header.format(158)).number == 158
+    assert header_fields(header.format("1" * 5_000)).number is None  # Python reads 4,300 digits

@@ -192,3 +192,10 @@ def test_real_books_have_as_many_chapters_as_in_print(
     assert len(headings) == num_chapters
     assert headings[0].startswith(first)
     assert headings[-1].startswith(last)
+
+
+def test_a_heading_of_a_thousand_characters_is_prose() -> None:
+    assert is_heading(f"CHAPTER {'1' * 900}")
+    assert not is_heading(f"CHAPTER {'1' * 1_000}")
+    assert is_heading("CHAPTER I\nThe Title")
+    assert not is_heading("CHAPTER I\nThe Title\nAnd more")

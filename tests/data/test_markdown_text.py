@@ -66,7 +66,7 @@ def test_front_matter_that_multiplies_does_not() -> None:
 @pytest.mark.parametrize("unit", ["[", "*_", "![", "> > a\n", "> \na\n", "- - - a\n", "a\n\n"])
 def test_what_would_take_long_is_not_read(unit: str) -> None:
     raw = (unit * (2_000_000 // len(unit))).encode()
-    with pytest.raises(Unreadable, match=r"may take \d.* s to read; 20 are .* name it .txt"):
+    with pytest.raises(Unreadable, match=r"may take \d.* s to read; 8 are .* name it .txt"):
         read_markdown(raw)
 
 
@@ -117,3 +117,27 @@ def test_any_markdown_is_text_or_unreadable(markdown: str) -> None:
     else:
         assert text.strip() == text
         assert text.count("a") <= markdown.count("a")
+
+
+@pytest.mark.parametrize(
+    ("front_matter", "title"),
+    [
+        (r'title: "\UFFFFFFFF"', None),  # no character has so high a number
+        (r'title: "\U0011FFFF"', None),
+        (f"%YAML {'1' * 5_000}.1", None),  # no version, and no number for Python
+        (r'title: "A\uD800 \0\x1b[31mTale"', "A [31mTale"),  # half a character, controls
+    ],
+)
+def test_what_front_matter_may_escape_is_no_title(front_matter: str, title: str | None) -> None:
+    document = read_markdown(f"---\n{front_matter}\n---\nIt was night.\n".encode())
+    assert document.title == title
+    assert document.text.endswith("It was night.")
+
+
+def test_links_are_found_whose_addresses_stand_below() -> None:
+    markdown = b"A [dark][1] *night **and** \\_stormy_*.\n\n[1]: night.html\n"
+    assert read_markdown(markdown).text == "A dark night and _stormy_."
+
+
+def test_brackets_that_are_not_closed_are_text() -> None:
+    assert read_markdown(b"[" * 2_000 + b"dark").text == "[" * 2_000 + "dark"

@@ -351,3 +351,28 @@ def test_a_file_is_what_it_begins_as(tmp_path: Path, name: str) -> None:
         assert read(tmp_path, page.encode(), name).text == text
     epub = epub_files.book({"one.xhtml": f"<p>{text}</p>"})
     assert read(tmp_path, epub, name).text == text
+
+
+def test_an_archive_in_an_archive_that_has_the_name_of_a_text_is_refused(tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner.zip", **{"a.txt": PROSE.encode()}).read_bytes()
+    path = zipped(tmp_path / "outer.zip", **{"good.txt": PROSE.encode(), "inner.txt": inner})
+    book, refusal = read_entry(Entry("file", "outer", str(path), 0), Finding(), Reading())
+    assert isinstance(book, ReadBook) and isinstance(refusal, Refusal)
+    assert (refusal.source, refusal.remedy) == ("outer/inner.txt", "Give it the ending .zip.")
+
+
+def test_what_a_terminal_obeys_is_escaped_in_what_is_told_of_a_member(tmp_path: Path) -> None:
+    members = {"a\x1b[31m\nb.txt": b"", "\u202egood.txt": PROSE.encode()}
+    path = zipped(tmp_path / "a.zip", **members)
+    refusal, book = read_entry(Entry("file", "a", str(path), 0), Finding(), Reading())
+    assert isinstance(book, ReadBook) and isinstance(refusal, Refusal)
+    assert refusal.source == r"a/a\x1b[31m\nb.txt"
+    assert (book.book.source, book.book.title) == (r"a/\u202egood.txt", r"\u202egood")
+
+
+def test_what_a_terminal_obeys_is_escaped_in_what_a_parser_quotes(tmp_path: Path) -> None:
+    package = '<package xmlns="http://a\x7fb"/>'
+    path = tmp_path / "a.epub"
+    path.write_bytes(epub_files.packed({"OEBPS/book.opf": package}))
+    refusal = refusal_of(path)
+    assert r"'http://a\x7fb' is not a valid URI" in refusal.reason

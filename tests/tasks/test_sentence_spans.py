@@ -53,6 +53,13 @@ def test_wild_strings_are_cut_as_punkt_cuts_them(paragraph: str) -> None:
     assert list(cutter().cut(paragraph)) == list(punkt().span_tokenize(paragraph))
 
 
+@pytest.mark.parametrize("unit", [".)", "?!", "@.", ".]", "a.b", "Mr.", ".\u00a0", "a,", "3.)"])
+@pytest.mark.parametrize("number", [2, 3, 300])
+def test_a_word_of_many_marks_is_cut_as_punkt_cuts_it(unit: str, number: int) -> None:
+    for paragraph in (unit * number, f"{unit * number} The king. {unit * number} king."):
+        assert list(cutter().cut(paragraph)) == list(punkt().span_tokenize(paragraph))
+
+
 def test_the_plays_are_cut_as_punkt_cuts_them() -> None:
     for book in list(read_plays())[4::6]:
         for paragraph in paragraphs_of(book.text):
