@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data.books import Section
 from data.documents import Document, without
 from data.gutenberg import BoilerplateSettings, boilerplate
-from data.layout import Layout, tidy
+from data.layout import Layout, _occurrences, tidy
 from data.plain_text import read_text
 
 TEST_DATA = Path(
@@ -58,6 +58,13 @@ ONE_BOOK = "The rain fell upon\n" + "the town. It fell upon\n" * 5 + "the sea.\n
 )
 def test_a_cut_word_is_joined_as_the_text_has_it_elsewhere(text: str, expected: str) -> None:
     assert tidied(text) == expected
+
+
+@given(st.text(alphabet="ab-‐ \n", max_size=60))
+def test_a_few_words_are_counted_as_all_are(text: str) -> None:
+    words = ["a", "b", "ab", "a-b", "aa", "ba-a"]
+    some, every = _occurrences(text, words), _occurrences(text, [*words, *map(str, range(20))])
+    assert some == {word: every[word] for word in words}
 
 
 def test_cut_words_are_joined_always_or_never() -> None:
