@@ -57,7 +57,8 @@ def checked_addresses(url: httpx.URL, allow_private: bool) -> tuple[str, ...]:
         if (kind := _kind_unless_public(address)) is not None:
             raise Unreadable(
                 f"{url} is not fetched: its host is at {address}, a {kind} address.",
-                "If you trust it, set allow_private; or save the file and name its path.",
+                "If you trust it, set read.finding.download.allow_private; or save the file and"
+                " name its path.",
             )
     return addresses
 

@@ -13,8 +13,9 @@ def books_text(result: Mapping[str, Any]) -> str:
         lines += [
             f"{book['title']}  ({', '.join(about)})",
             f"    {book['source']}",
-            f"    {book['num_characters']:,} characters, {len(book['sections'])} sections, "
-            f"{book['encoding']} ({book['encoding_reason']})",
+            f"    {book['num_characters']:,} characters, {book['encoding']} "
+            f"({book['encoding_reason']})",
+            f"    {_sections(book['sections'])}",
         ]
         receipt = book["receipt"]
         removed = [
@@ -33,9 +34,19 @@ def books_text(result: Mapping[str, Any]) -> str:
     num_books = len(result["books"])
     repeated = sum(book["repeats"] is not None for book in result["books"])
     lines.append(
-        f"{num_books - repeated:,} books, {repeated:,} repeated, {len(refusals):,} refused"
+        f"{_counted(num_books - repeated, 'book')}, {repeated:,} repeated, "
+        f"{len(refusals):,} refused"
     )
     return "\n".join(lines)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _sections(headings: list[str]) -> str:
+    ends = " … ".join(dict.fromkeys([headings[0], headings[-1]]))
+    return f"{_counted(len(headings), 'section')}: {ends}"
 
 
 def trace_text(result: Mapping[str, Any]) -> str:

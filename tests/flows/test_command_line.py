@@ -277,5 +277,5 @@ def test_books_says_what_would_be_read_removed_and_refused(tmp_path: Path) -> No
     [refusal] = answer["refusals"]
     assert "empty" in refusal["reason"]
     shown = bookloom("books", str(tmp_path), BOOKLOOM_HOME=str(tmp_path / "home")).stdout
-    assert "1 books, 2 repeated, 1 refused" in shown
+    assert "1 book, 2 repeated, 1 refused" in shown
     assert not (tmp_path / "home" / "store").exists()
