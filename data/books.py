@@ -14,6 +14,12 @@ class Section:
     char_start: int
     char_end: int
 
+    def trimmed(self, text: str) -> "Section":
+        """The section without white space at its edges."""
+        inside = text[self.char_start : self.char_end]
+        start = self.char_end - len(inside.lstrip())
+        return Section(self.heading, start, self.char_start + len(inside.rstrip()))
+
 
 @dataclass(frozen=True)
 class Book:

@@ -164,10 +164,10 @@ def _merge_short(starts: Sequence[_Start], text: str) -> tuple[Section, ...]:
         is_all_there_is = end == len(text) and not sections
         merged_from = start.char_start if merged_from is None else merged_from
         if is_all_there_is or is_in_line or num_characters >= SHORTEST_SECTION:
-            sections.append(_trimmed(Section(start.heading, merged_from, end), text))
+            sections.append(Section(start.heading, merged_from, end).trimmed(text))
             merged_from = None
     if merged_from is not None:  # nothing follows the last one
-        sections[-1] = _trimmed(replace(sections[-1], char_end=len(text)), text)
+        sections[-1] = replace(sections[-1], char_end=len(text)).trimmed(text)
     return tuple(sections)
 
 
@@ -189,12 +189,3 @@ def _num_prose_characters(text: str, start: int, end: int) -> int:
             total += len(line) + 1
         start = line_end + 1
     return total
-
-
-def _trimmed(section: Section, text: str) -> Section:
-    inside = text[section.char_start : section.char_end]
-    return replace(
-        section,
-        char_start=section.char_end - len(inside.lstrip()),
-        char_end=section.char_start + len(inside.rstrip()),
-    )

@@ -28,14 +28,14 @@ def sections_of(page: PageText) -> tuple[Section, ...]:
     sections: list[Section] = []
     first = cuts[0].char_start
     if page.text[:first].strip():
-        sections.append(_trimmed(FRONT_MATTER, 0, first, page.text))
+        sections.append(Section(FRONT_MATTER, 0, first).trimmed(page.text))
     names: list[str] = []
     start = first
     ends = [*(cut.char_start for cut in cuts[1:]), len(page.text)]
     for index, (cut, end, length) in enumerate(zip(cuts, ends, lengths, strict=True)):
         if length >= SHORTEST_SECTION:
             name = ": ".join([*names, cut.words])
-            sections.append(_trimmed(name, start, end, page.text))
+            sections.append(Section(name, start, end).trimmed(page.text))
             names, start = [], end
         elif index + 1 < len(cuts):
             goes_deeper = cuts[index + 1].level > cut.level
@@ -45,7 +45,7 @@ def sections_of(page: PageText) -> tuple[Section, ...]:
                 names.append(cut.words)
         elif sections:  # nothing follows the last one
             last = sections.pop()
-            sections.append(_trimmed(last.heading, last.char_start, end, page.text))
+            sections.append(Section(last.heading, last.char_start, end).trimmed(page.text))
     if sum(section.heading != FRONT_MATTER for section in sections) < 2:
         return ()
     return tuple(sections)
@@ -80,8 +80,3 @@ def _lengths(text: str, cuts: Sequence[Heading], repeated: Collection[str]) -> l
                 length += len(words) + 1
         lengths.append(length)
     return lengths
-
-
-def _trimmed(heading: str, start: int, end: int, text: str) -> Section:
-    inside = text[start:end]
-    return Section(heading, end - len(inside.lstrip()), start + len(inside.rstrip()))

@@ -1,8 +1,6 @@
 """Sources that are no files, from a local server, a corpus and a table, through to books."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +13,7 @@ from data.download import DownloadSettings
 from data.errors import UserMistake
 from data.reading import ReadBook, Reading, read_entry
 from data.sources import Entry, Finding, content_digest, find_entries
+from tests.local_server import QuietHandler, serving
 
 HEADER = (
     "The Project Gutenberg EBook of Emma\n\nTitle: Emma\nAuthor: Jane Austen\nLanguage: English\n\n"
@@ -30,33 +29,21 @@ PAGES = {
 }
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     asked: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         self.asked.append(self.path)
         content = PAGES.get(self.path)
-        self.send_response(200 if content else 404)
         kind = "text/html" if self.path.endswith("html") else "text/plain"
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content or b"")))
-        self.end_headers()
-        self.wfile.write(content or b"")
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer(200 if content else 404, content or b"", kind)
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     Handler.asked.clear()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as address:
+        yield address
 
 
 def finding(folder: Path, address: str, **more: Any) -> Finding:

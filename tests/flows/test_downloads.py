@@ -1,8 +1,6 @@
 """Books that are downloaded in a run: Prefect tries again what may pass, and only that."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,39 +14,27 @@ from data.download import DownloadSettings
 from data.sources import Entry, Finding
 from tasks.seams.finding_sources import find_for_run
 from tests.conftest import miniature_book
+from tests.local_server import QuietHandler, serving
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     asked: ClassVar[list[str]] = []
 
-    def do_GET(self) -> None:
+    def get(self) -> None:
         self.asked.append(self.path)
         if self.path == "/gone.txt":
-            status, content = 404, b""
+            self.answer(404, b"")
         elif self.path == "/busy.txt" or self.asked.count(self.path) < 4:
-            status, content = 503, b""
+            self.answer(503, b"")
         else:
-            status, content = 200, miniature_book(1).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/plain")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: Any) -> None:
-        pass
+            self.answer(200, miniature_book(1).encode())
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     Handler.asked.clear()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as address:
+        yield address
 
 
 @flow(name="find", persist_result=False)
