@@ -21,10 +21,8 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from pydantic import PositiveInt
 
 from data.documents import Unreadable
-from data.raw_book import TEXT_SUFFIXES
+from data.raw_book import ARCHIVE_SUFFIX, TEXT_SUFFIXES
 from data.settings import Settings
-
-ARCHIVE_SUFFIX = ".zip"
 
 _GET_AGAIN = "Get the file again, or unpack it and give the texts."
 _UNPACK = "If you trust it, unpack it yourself and give the texts."

@@ -86,6 +86,11 @@ def _read_book(entry: object, place: str, folder: Path) -> CatalogueBook:
         _check_value(key, value, place)
     if "source" not in entry:
         raise UserMistake(f"{place} has no source.", 'Add one, such as source = "emma.txt".')
+    if entry["source"].endswith(".toml") and not _NO_PATH.fullmatch(entry["source"]):
+        raise UserMistake(
+            f"{place} has a catalogue as its source, {entry['source']!r}.",
+            "Name that catalogue itself where you name this one.",
+        )
     return CatalogueBook(**{**entry, "source": _placed(entry["source"], folder)})
 
 

@@ -94,9 +94,10 @@ class Receipt:
         head_characters: taken before the first word that stays.
         tail_characters: taken after the last word that stays.
         inside_characters: taken between them.
+        page_characters: taken then as the printed page's: its numbers, running heads, hyphens.
         start_marker: the line that the header ends with, as far as one was found.
         end_marker: the line that the footer begins with, likewise.
-        share_removed: from 0 to 1.
+        share_removed: from 0 to 1, of what was Project Gutenberg's.
         kept_whole: whether something was found, and left in for the reason given.
         reason: why this much was taken, or nothing, as a person would say it.
     """
@@ -104,6 +105,7 @@ class Receipt:
     head_characters: int = 0
     tail_characters: int = 0
     inside_characters: int = 0
+    page_characters: int = 0
     start_marker: str | None = None
     end_marker: str | None = None
     share_removed: float = 0.0

@@ -27,22 +27,8 @@ def read_html(raw: bytes, charset: str | None = None) -> Document:
     Raises:
         Unreadable: the page is binary, damaged or over a limit, or holds no text.
     """
-    decoded = _decoded(raw, charset)
+    decoded = decode(raw, declared=declared_encoding(raw, charset))
     return as_document(text_of_markup(decoded.text), decoded)
-
-
-def page_text(raw: bytes, charset: str | None = None, *, keep_notes: bool = False) -> PageText:
-    """Read one page of several, such as an EPUB's chapter; its text may be empty.
-
-    Args:
-        raw: the file's bytes.
-        charset: the encoding that its sender names, if any.
-        keep_notes: whether the bodies of footnotes and endnotes stay.
-
-    Raises:
-        Unreadable: the page is binary, damaged or over a limit.
-    """
-    return text_of_markup(_decoded(raw, charset).text, keep_notes=keep_notes)
 
 
 def as_document(page: PageText, decoded: Decoded) -> Document:
@@ -75,7 +61,3 @@ def _only_first_heading(page: PageText) -> str | None:
     highest = [one.words for one in page.headings if one.level == 1]
     is_first = bool(highest) and page.headings[0].words == highest[0]
     return highest[0] if is_first and len(highest) == 1 else None
-
-
-def _decoded(raw: bytes, charset: str | None) -> Decoded:
-    return decode(raw, declared=declared_encoding(raw, charset))

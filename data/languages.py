@@ -1,4 +1,4 @@
-"""The language of a text that does not tell it, by py3langid: Bayes over n-grams, 97 languages.
+"""The language of a text that does not tell it, by py3langid: Bayes over n-grams.
 
 M. Lui and T. Baldwin, langid.py: An Off-the-shelf Language Identification Tool, ACL 2012. On
 stretches of 200 characters of the packaged plays and of *Die Verwandlung*, 399 of 400 are told and

@@ -71,7 +71,7 @@ def read_markdown(raw: bytes, charset: str | None = None) -> Document:
     return replace(
         document,
         title=named.title or document.title,
-        author=named.author,
+        author=named.author or document.author,
         year=named.year,
         language=named.language,
         licence=named.licence,

@@ -9,6 +9,7 @@ HTML = "text/html"
 EPUB = "application/epub+zip"
 ARCHIVE = "application/zip"
 
+ARCHIVE_SUFFIX = ".zip"
 _MEDIA_TYPES = {
     ".txt": PLAIN_TEXT,
     ".md": MARKDOWN,
@@ -16,7 +17,7 @@ _MEDIA_TYPES = {
     ".htm": HTML,
     ".xhtml": HTML,
     ".epub": EPUB,
-    ".zip": ARCHIVE,
+    ARCHIVE_SUFFIX: ARCHIVE,
 }
 _SENT_AS = {
     "text/markdown": MARKDOWN,

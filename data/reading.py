@@ -7,6 +7,7 @@
 """
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ def _is_of_word(num_bits: int) -> npt.NDArray[np.bool_]:
     """Of all characters of so many bits, by a table: a regular expression takes ten times as long
     for a text.
     """
-    return np.array([chr(code).isalnum() for code in range(1 << num_bits)])
+    return np.array([chr(code).isalnum() for code in range(min(1 << num_bits, sys.maxunicode + 1))])
 
 
 def _read_raw(
@@ -109,7 +110,8 @@ def _read_raw(
             media_type = media_type_of(member.name, member.content)
             inner = RawBook(source, member.name, media_type, member.content)
             try:
-                yield _read_one(inner, labelled(entry, Path(member.name), finding), reading)
+                place = Path(entry.place).absolute().parent / member.name
+                yield _read_one(inner, labelled(entry, place, finding), reading)
             except Unreadable as error:
                 yield _refusal(source, error)
     except Unreadable as error:
@@ -131,7 +133,7 @@ def _refusal(source: str, error: Unreadable) -> Refusal:
     return Refusal(_safe(source), "read", _safe(error.reason), error.remedy, error.offset)
 
 
-def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook:
+def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook | Refusal:
     document = Document(
         row.text,
         "utf-8",
@@ -145,7 +147,10 @@ def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook:
     source = row.source or f"{entry.source}, row {row.row}"
     known = replace(entry, genre=entry.genre or row.genre)
     stem = row.book_id or row.title or f"{Path(entry.place).stem}-{row.row}"
-    return _as_book(document, known, reading, source, stem, row.text.encode())
+    try:
+        return _as_book(document, known, reading, source, stem, row.text.encode())
+    except Unreadable as error:
+        return _refusal(source, error)
 
 
 def _as_book(
@@ -153,30 +158,41 @@ def _as_book(
 ) -> ReadBook:
     """What is known beforehand goes before what the document says, then its header, then its
     name.
+
+    Raises:
+        Unreadable: nothing is left of it.
     """
     receipt, header = Receipt(reason="boilerplate was not looked for"), Fields()
     if reading.boilerplate is not None:
         found = boilerplate(document.text, reading.boilerplate)
         receipt, header = found.receipt, found.fields
         document = without(document, found.removals)
+    num_characters = len(document.text)
     document = tidy(document, reading.layout)
+    receipt = replace(receipt, page_characters=num_characters - len(document.text))
+    if not any(map(str.isalpha, document.text)):
+        raise Unreadable(
+            "It holds nothing but page numbers and the like.",
+            "Give a book with a text, or change read.reading.layout.",
+        )
     digest = sha256(raw).hexdigest()
+    author = entry.author or document.author or header.author
     book = Book(
-        book_id=f"{_slug(stem)}-{digest[:8]}",
-        title=(
+        book_id=f"{_slug(stem)}-{digest[:12]}",
+        title=_safe(
             entry.title
             or document.title
             or header.title
             or re.sub(r"[\s_-]+", " ", stem).strip()
             or stem
         ),
-        author=entry.author or document.author or header.author,
+        author=_safe(author) if author else None,
         # Of a book of Project Gutenberg, EPUBs tell when it was put there.
         year=entry.year or (document.year if header.number is None else None),
         genre=entry.genre,
         language=entry.language or document.language or header.language,
         source=_safe(source),
-        licence=document.licence,
+        licence=_safe(document.licence) if document.licence else None,
         encoding=document.encoding,
         encoding_reason=document.encoding_reason,
         sha256=digest,

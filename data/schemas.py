@@ -117,6 +117,7 @@ RECEIPTS = Table(
         Column("head_characters", pa.int64(), "taken before its first word", "characters"),
         Column("tail_characters", pa.int64(), "taken after its last word", "characters"),
         Column("inside_characters", pa.int64(), "taken between them", "characters"),
+        Column("page_characters", pa.int64(), "taken as the printed page's", "characters"),
         Column("start_marker", pa.string(), "the line that a header ends with", nullable=True),
         Column("end_marker", pa.string(), "the line that a footer begins with", nullable=True),
         Column("share_removed", pa.float64(), "of the text, from 0 to 1"),

@@ -27,12 +27,13 @@ from data.download import Downloader, DownloadSettings
 from data.gutenberg_source import MIRROR, cached_gutenberg, fetch_gutenberg
 from data.nltk_corpora import read_nltk
 from data.plays import play_paths
-from data.raw_book import SUFFIXES, RawBook, media_type_of
+from data.raw_book import ARCHIVE_SUFFIX, SUFFIXES, RawBook, media_type_of
 from data.settings import Settings
 
 PACKAGED_PLAYS = "plays"
 CATALOGUE = ".toml"
 WEB = ("http://", "https://")
+NO_PATHS = (*WEB, gutenberg_source.PREFIX, nltk_corpora.PREFIX, parquet_source.PREFIX)
 Kind = Literal["play", "file", "gutenberg", "url", "nltk", "parquet"]
 
 _UNREADABLE: dict[type[Exception], tuple[str, str]] = {
@@ -103,7 +104,7 @@ def find_entries(
     """
     for source in sources:
         try:
-            if source.endswith(CATALOGUE):
+            if source.endswith(CATALOGUE) and not source.startswith(NO_PATHS):
                 for book in read_catalogue(Path(source)):
                     for found in find_entries([book.source], finding, find):
                         is_refusal = isinstance(found, Refusal)
@@ -127,12 +128,17 @@ def needs_download(source: str, finding: Finding) -> bool:
 
 
 def labelled(entry: Entry, path: Path, finding: Finding) -> Entry:
-    """The entry with what its folder's name tells, where folders are said to tell anything."""
-    if finding.folder_label is None or not path.parent.name:
+    """The entry with what its folder's name tells, if folders are said to tell anything and
+    nothing was told before.
+    """
+    label = finding.folder_label
+    if label is None or getattr(entry, label) is not None:
         return entry
-    if finding.folder_label == "genre":
-        return replace(entry, genre=path.parent.name)
-    return replace(entry, author=path.parent.name)
+    folders = (folder for folder in path.parents if folder.suffix.lower() != ARCHIVE_SUFFIX)
+    name = next(folders).name
+    if not name:
+        return entry
+    return replace(entry, genre=name) if label == "genre" else replace(entry, author=name)
 
 
 def raw_books(entry: Entry, finding: Finding) -> Iterator[RawBook]:
@@ -226,7 +232,10 @@ def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
 
 
 def _file_entry(path: Path, source: str, finding: Finding) -> Entry:
-    return labelled(Entry("file", source, str(path), _size(path)), path.absolute(), finding)
+    entry = Entry("file", source, str(path), _size(path))
+    # What an archive holds has folders of its own.
+    is_archive = path.suffix.lower() == ARCHIVE_SUFFIX
+    return entry if is_archive else labelled(entry, path.absolute(), finding)
 
 
 def _size(path: Path) -> int:

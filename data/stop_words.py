@@ -2,9 +2,9 @@
 
 English ones, from 1500 until now, are written here: NLTK's list is a download and knows no *thou*,
 and stopwordsiso's, whence those of other languages come, has 1,298 words, many of them a text's
-subject. All are case-folded. Pieces
-such as `n't` and `'t` are what `NLTKWordTokenizer` cuts from *don't* and *'tis*; the bare pieces
-(`don`, `t`) are what it leaves of the same words spelt with a typographic apostrophe.
+subject. All are case-folded. Pieces such as `n't` and `'t` are what `NLTKWordTokenizer` cuts from
+*don't* and *'tis*; the bare pieces (`don`, `t`) are what it leaves of the same words spelt with a
+typographic apostrophe.
 """
 
 from functools import cache

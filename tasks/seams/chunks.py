@@ -43,12 +43,13 @@ def find_chunks(text: str, sentences: Sequence[Span]) -> Chunks:
 
     Args:
         text: holds the sentences.
-        sentences: in order, without overlaps.
+        sentences: in order, without overlaps; there may be anything between them.
     """
     if not sentences:
         nothing = np.zeros(0, dtype=np.int64)
         return Chunks([], nothing, nothing, np.zeros(1, dtype=np.int64))
     edges = np.array(sentences, dtype=np.int64)
+    assert (edges[1:, 0] >= edges[:-1, 1]).all(), "sentences overlap"
     first, last = int(edges[0, 0]), int(edges[-1, 1])
     codes = np.frombuffer(text[first:last].encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     # One more place on either side, where nothing is seen.
@@ -57,7 +58,8 @@ def find_chunks(text: str, sentences: Sequence[Span]) -> Chunks:
     change[filled[:, 0]] += 1
     change[filled[:, 1]] -= 1
     is_seen = np.cumsum(change, dtype=np.int8).astype(bool)
-    is_seen[1:-1] &= ~_is_white_space()[np.minimum(codes, LAST_WHITE_SPACE + 1)]
+    is_black = ~_is_white_space()[np.minimum(codes, LAST_WHITE_SPACE + 1)]
+    is_seen[1:-1] &= is_black
     is_edge = is_seen[1:] != is_seen[:-1]
     is_start, is_end = is_edge & is_seen[1:], is_edge & is_seen[:-1]
     opening = filled[:, 0]
@@ -65,22 +67,21 @@ def find_chunks(text: str, sentences: Sequence[Span]) -> Chunks:
     is_end[opening - 1] = is_seen[opening - 1]
     starts = np.flatnonzero(is_start) + first
     ends = np.flatnonzero(is_end) + first
-    words = _words(text, first, last, starts, ends)
+    if np.count_nonzero(is_seen) == np.count_nonzero(is_black):
+        words = _split(text, first, last, starts[1:][starts[1:] == ends[:-1]])
+    else:  # there is something between sentences
+        words = [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
     firsts = np.searchsorted(starts, [*edges[:, 0], last])
     return Chunks(words, starts, ends, firsts)
 
 
-def _words(text: str, first: int, last: int, starts: Places, ends: Places) -> list[str]:
-    """The chunks as strings. Splitting is three times as fast as slicing, but for edges of
-    sentences where no white space is.
+def _split(text: str, first: int, last: int, joints: Places) -> list[str]:
+    """The chunks of a stretch, parted at the joints too, where sentences meet without white space.
+
+    Splitting takes a third of the time of slicing.
     """
-    is_joined = starts[1:] == ends[:-1]
-    cuts = [first, *starts[1:][is_joined].tolist(), last]
-    words = " ".join(text[a:b] for a, b in pairwise(cuts)).split()
-    if len(words) == len(starts):
-        return words
-    # There is something between sentences.
-    return [text[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    cuts = [first, *joints.tolist(), last]
+    return " ".join(text[a:b] for a, b in pairwise(cuts)).split()
 
 
 @cache

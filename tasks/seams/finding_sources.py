@@ -1,15 +1,20 @@
 """What the sources of a run name; what has to be downloaded is a task of Prefect's, tried again."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run, task_run
 from prefect.states import Failed
 
 from data.books import Refusal
 from data.documents import Unreadable
 from data.download import Unreachable
+from data.gutenberg_source import PREFIX as GUTENBERG
 from data.sources import Entry, Finding, find_entries, find_source, needs_download
 
 
@@ -21,10 +26,14 @@ def find_for_run(sources: Iterable[str], finding: Finding) -> list[Entry | Refus
 def _find_or_download(source: str, finding: Finding) -> Iterable[Entry | Refusal]:
     if not needs_download(source, finding):
         return find_source(source, finding)
+    failures = _failures(task_run.id or flow_run.id, task_run.run_count)
+    if source in failures.by_source:
+        raise failures.by_source[source]
+    host = urlsplit(finding.mirror if source.startswith(GUTENBERG) else source).hostname
     download = prefect_task(
         name="download",
         task_run_name="download {source}",
-        retries=finding.download.num_later_tries,
+        retries=0 if host in failures.hosts else finding.download.num_later_tries,
         retry_delay_seconds=finding.download.later_wait_seconds,
         retry_condition_fn=_may_pass,
         cache_policy=NO_CACHE,
@@ -33,8 +42,26 @@ def _find_or_download(source: str, finding: Finding) -> Iterable[Entry | Refusal
     state = download(source, finding, return_state=True)
     if state.is_completed():
         return find_source(source, finding)
-    failure = state.data if isinstance(state.data, Unreadable) else state.result()
+    failure = state.result(raise_on_failure=False)
+    assert isinstance(failure, Exception)
+    failures.by_source[source] = failure
+    if isinstance(failure, Unreachable):
+        failures.hosts.add(host)
     raise failure
+
+
+@dataclass
+class _Failures:
+    """What could not be had so far, and from which hosts: these are not waited for again."""
+
+    by_source: dict[str, Exception] = field(default_factory=dict)
+    hosts: set[str | None] = field(default_factory=set)
+
+
+@lru_cache(maxsize=4)
+def _failures(run_id: str | None, run_count: int) -> _Failures:
+    """Those of one try of a run, which looks for its sources twice."""
+    return _Failures()
 
 
 def _may_pass(task: Any, task_run: Any, state: Any) -> bool:

@@ -66,7 +66,10 @@ def _sections_found(headings: Sequence[str]) -> str:
 def _removed(receipt: Mapping[str, Any]) -> str:
     if receipt["kept_whole"]:
         return f"nothing: {receipt['reason']}"
-    return f"{receipt['share_removed']:.1%}" if receipt["share_removed"] else ""
+    removed = [f"{receipt['share_removed']:.1%}"] if receipt["share_removed"] else []
+    if receipt["page_characters"]:
+        removed.append(f"{receipt['page_characters']:,} characters of its pages")
+    return ", ".join(removed)
 
 
 def _and_more(rows: pa.Table, name: str) -> str:

@@ -136,3 +136,10 @@ def test_the_packaged_catalogue_names_famous_books() -> None:
         "gutenberg:22367": (1915, "de"),
     }
     assert all(book.title and book.author and book.genre for book in books)
+
+
+def test_a_catalogue_names_no_catalogues(tmp_path: Path) -> None:
+    with pytest.raises(UserMistake, match="book 1 has a catalogue as its source"):
+        sources(tmp_path, "catalogue.toml")
+    address = "https://example.org/shelf.toml"
+    assert sources(tmp_path, address) == [address]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data.documents import Unreadable, without
 from data.gutenberg import BoilerplateSettings, boilerplate
 from data.headings import FRONT_MATTER
-from data.html_text import page_text, read_html
+from data.html_text import read_html
 from data.markup import text_of_markup
 from data.page_sections import sections_of
 from data.plain_text import read_text
@@ -90,7 +90,6 @@ def test_a_page_is_read_in_the_encoding_it_declares() -> None:
     assert (document.text, document.title) == ("Все счастливые семьи", "Анна")
     assert document.encoding_reason == "declared as windows-1251"
     assert read_html(page.encode("koi8-r"), "koi8-r").text == document.text
-    assert page_text(page.encode("koi8-r"), "koi8-r").title == "Анна"
 
 
 @pytest.mark.parametrize(
@@ -116,12 +115,11 @@ def test_titles_of_pages(title: str, book: str, author: str | None) -> None:
 def test_a_page_without_text_is_not_read(raw: bytes) -> None:
     with pytest.raises(Unreadable, match="It holds no text"):
         read_html(raw)
-    assert page_text(raw).text in ("", "1")
 
 
 def test_what_is_no_page_says_so() -> None:
     with pytest.raises(Unreadable, match="binary"):
-        page_text(b"<p>\0")
+        read_html(b"<p>\0")
 
 
 @needs_test_data

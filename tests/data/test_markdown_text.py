@@ -141,3 +141,8 @@ def test_links_are_found_whose_addresses_stand_below() -> None:
 
 def test_brackets_that_are_not_closed_are_text() -> None:
     assert read_markdown(b"[" * 2_000 + b"dark").text == "[" * 2_000 + "dark"
+
+
+def test_a_title_may_name_the_author() -> None:
+    document = read_markdown(b"# Emma, by Jane Austen\n\nEmma Woodhouse was handsome.\n")
+    assert (document.title, document.author) == ("Emma", "Jane Austen")

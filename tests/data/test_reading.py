@@ -2,11 +2,12 @@ import codecs
 import os
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.books import Book, Refusal
@@ -150,7 +151,7 @@ def test_what_cannot_be_opened_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 def test_names_come_from_the_file_when_the_text_tells_none(tmp_path: Path) -> None:
     book = read(tmp_path, b"Title: not a header\n", "Émile_und--die 3 Detektive.txt")
     assert book.title == "Émile und die 3 Detektive"
-    assert book.book_id == f"emile-und-die-3-detektive-{book.sha256[:8]}"
+    assert book.book_id == f"emile-und-die-3-detektive-{book.sha256[:12]}"
     assert (book.author, book.language, book.source) == (
         None,
         None,
@@ -340,7 +341,41 @@ def test_an_archive_is_read_member_by_member(tmp_path: Path) -> None:
         for one in read_entry(entry, by_folder, Reading())
         if one.__class__ is ReadBook
     ]
-    assert genres == ["shelf", "shelf", "inner.zip"]
+    assert genres == ["shelf", "shelf", "shelf"]
+    told = replace(entry, genre="told")
+    assert {
+        one.book.genre
+        for one in read_entry(told, by_folder, Reading())
+        if isinstance(one, ReadBook)
+    } == {"told"}
+
+
+def test_what_is_nothing_but_pages_is_no_book(tmp_path: Path) -> None:
+    (tmp_path / "pages.txt").write_text("[Pg 1]\n\n[Pg 2]\n")
+    refusal = refusal_of(tmp_path / "pages.txt")
+    assert refusal.reason == "It holds nothing but page numbers and the like."
+
+
+def test_a_receipt_says_what_was_the_printed_pages(tmp_path: Path) -> None:
+    path = tmp_path / "scan.txt"
+    path.write_text(f"{PROSE}\n\n[Pg 12]\n\n{PROSE}")
+    [item] = read_entry(Entry("file", "scan.txt", str(path), 0), Finding(), AS_USUAL)
+    assert isinstance(item, ReadBook)
+    assert item.receipt.page_characters == len("[Pg 12]\n\n")
+
+
+def test_names_have_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    page = f"<title>a&#27;[31m\u202eb</title><meta name=author content='x&#27;[2J'><p>{PROSE}"
+    book = read(tmp_path, page.encode(), "page.html")
+    assert (book.title, book.author) == (r"a\x1b[31m\u202eb", r"x\x1b[2J")
+
+
+@given(st.characters(codec="utf-8"))
+@example("\U00100000")
+def test_words_of_any_characters_have_a_digest(character: str) -> None:
+    assert words_digest(f"a {character}") == words_digest(f"A\n{character} ")
+    is_word = any(map(str.isalnum, character.casefold()))
+    assert (words_digest("a") != words_digest(f"a {character}")) == is_word
 
 
 @pytest.mark.parametrize("name", ["book.zip", "book.txt", "book"])

@@ -100,6 +100,12 @@ def test_a_source_without_books_is_refused(shelf: Path) -> None:
     ]
 
 
+def test_an_address_is_no_catalogue_whatever_it_ends_in() -> None:
+    [refusal] = find_entries(["https://127.0.0.1/shelf.toml"], FINDING)
+    assert isinstance(refusal, Refusal)
+    assert "loopback" in refusal.reason
+
+
 def test_plays_means_the_packaged_plays(shelf: Path) -> None:
     items = list(read_books(["shelf/a.TXT", "plays"]))
     assert len(items) == 39

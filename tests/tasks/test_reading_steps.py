@@ -22,11 +22,12 @@ from tasks.encode import (
     encoded_sentences,
     token_id_columns,
 )
-from tasks.read import ReadSettings, read
+from tasks.read import ReadSettings, read, source_digests
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome
 from tasks.seams.tokeniser import PunktModel, SentenceSplitter, as_written
 from tasks.tokenise import TokeniseSettings, sentence_columns, tokenise
+from tests.conftest import miniature_book
 
 
 def context(folder: Path) -> RunContext:
@@ -445,3 +446,27 @@ def test_how_a_text_mostly_writes_a_token() -> None:
         "éTÉ": 1,
     }
     assert written_forms(spellings) == {"romeo": "Romeo", "i": "I", "rose": "Rose", "été": "éTÉ"}
+
+
+def test_the_same_bytes_in_two_formats_are_taken_once(tmp_path: Path) -> None:
+    text = "---\ntitle: Tale\n---\n\n" + miniature_book(1)
+    for name in ("n.md", "n.txt"):
+        (tmp_path / "shelf").mkdir(exist_ok=True)
+        (tmp_path / "shelf" / name).write_text(text)
+    rows, _ = made(tmp_path / "run", [str(tmp_path / "shelf")])
+    assert [Path(row["source"]).name for row in rows["books"]] == ["n.md"]
+    [refusal] = rows["refusals"]
+    assert refusal["reason"].endswith("byte for byte, in another format; a book is taken once.")
+
+
+def test_a_catalogue_counts_beside_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "a.txt").write_text(miniature_book(1))
+    catalogue = tmp_path / "c.toml"
+    settings = ReadSettings(books=(str(catalogue), str(tmp_path / "shelf")))
+    digests = []
+    for genre in ("one", "two"):
+        catalogue.write_text(f'[[books]]\nsource = "shelf/a.txt"\ngenre = "{genre}"\n')
+        digests.append(source_digests(settings, context(tmp_path / "run")))
+    assert digests[0].keys() == digests[1].keys()
+    assert digests[0] != digests[1]

@@ -104,6 +104,13 @@ def test_a_text_is_cut_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cut(text, [], "word").tokens.to_pylist() == []
 
 
+def test_what_is_between_sentences_is_no_part_of_them() -> None:
+    assert cut("ab cd", [(0, 1), (3, 5)], "word").tokens.to_pylist() == [["a"], ["cd"]]
+    assert cut("ab cd", [(1, 2), (4, 4), (4, 5)], "word").tokens.to_pylist() == [["b"], [], ["d"]]
+    with pytest.raises(AssertionError, match="overlap"):
+        cut("ab cd", [(0, 3), (2, 5)], "word")
+
+
 def test_each_distinct_word_goes_to_nltk_once() -> None:
     asked = []
 
