@@ -6,7 +6,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# Machines are noisy: no example is held to a time.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 HOME = Path(tempfile.mkdtemp(prefix="bookloom-tests-"))
 for name in [key for key in os.environ if key.startswith(("PREFECT_", "MLFLOW_"))]:
     del os.environ[name]

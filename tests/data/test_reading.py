@@ -372,6 +372,7 @@ def test_names_have_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
 
 @given(st.characters(codec="utf-8"))
 @example("\U00100000")
+@settings(deadline=None)
 def test_words_of_any_characters_have_a_digest(character: str) -> None:
     assert words_digest(f"a {character}") == words_digest(f"A\n{character} ")
     is_word = any(map(str.isalnum, character.casefold()))
