@@ -110,8 +110,10 @@ def _read_raw(
             media_type = media_type_of(member.name, member.content)
             inner = RawBook(source, member.name, media_type, member.content)
             try:
-                place = Path(entry.place).absolute().parent / member.name
-                yield _read_one(inner, labelled(entry, place, finding), reading)
+                # An archive's own folder tells of it where it is a file.
+                folder = Path(entry.place).absolute().parent if entry.kind == "file" else Path()
+                known = labelled(entry, folder / member.name, finding)
+                yield _read_one(inner, known, reading)
             except Unreadable as error:
                 yield _refusal(source, error)
     except Unreadable as error:

@@ -177,9 +177,8 @@ def cut(text: str, sentences: Sequence[Span], unit: Unit) -> CutSentences:
 
 
 def tokens_of(sentence: str, unit: Unit) -> list[str]:
-    """A sentence's tokens; `cut` takes a tenth of the time for many sentences."""
-    [tokens] = cut(sentence, [(0, len(sentence))], unit).tokens.to_pylist()
-    return list(tokens)
+    """A single sentence's tokens; for many, `cut` takes a fraction of the time."""
+    return _cutter().words(sentence) if unit == "word" else list(" ".join(sentence.split()))
 
 
 def words_of(tokens: Sequence[str], unit: Unit) -> Sequence[str]:

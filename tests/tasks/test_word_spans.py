@@ -17,6 +17,7 @@ from tasks.seams.tokeniser import (
     SentenceSplitter,
     cut,
     nltk_word_spans,
+    tokens_of,
 )
 from tasks.seams.word_spans import WordCutter
 
@@ -42,6 +43,7 @@ def assert_as_nltk(sentence: str) -> None:
         [sentence[start:end] for start, end in expected],
         ["Is", "it", "?"],
     ]
+    assert tokens_of(sentence, "word") == [sentence[start:end] for start, end in expected]
     starts = [start for start, _ in expected]
     assert sentences.starts.to_pylist()[1] == [11 + start for start in starts]
     assert sentences.num_characters.to_pylist() == [10, len(" ".join(sentence.split())), 6]
