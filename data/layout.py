@@ -38,7 +38,6 @@ _PAGE_LINE = re.compile(
 _ROMAN_PAGE_LINE = re.compile(r"[-–—\[({]{0,2} ?([ivxlc]{1,7}) ?[-–—\])}]{0,2}")
 _ROMAN = "roman"  # the key of such lines
 _LONGEST_ROMAN = 11  # characters, with the marks around it
-_DIGITS = re.compile(r"[0-9]+")
 _SURE_PAGE_LINES = {"[pg]", "[pg.]", "[page]", "[p.]", "{pg}", "{page}", "{p.}", "{}"}
 _PAGE_IN_LINE = re.compile(r"[\[{](?:pg\.?|page) ?\d{1,4}[\]}]", re.IGNORECASE)
 _SENTENCE_ENDS = ".!?:;…\"'”’»)]*_"
@@ -144,8 +143,9 @@ def _without_furniture(text: str, settings: Layout) -> Iterator[Edit]:
 def _blocks(text: str, fewest_repeats: int) -> list[_Block]:
     """Costs at most 2 s a megabyte, where every paragraph is one letter."""
     spans = [one.span() for one in _PARAGRAPH.finditer(text)]
+    folded = _folded(text)
     keys = [
-        _short_lines(text[start:end]) if end - start <= _LONGEST_BLOCK else ()
+        _short_lines(text, folded, start, end) if end - start <= _LONGEST_BLOCK else ()
         for start, end in spans
     ]
     repeats = Counter(chain.from_iterable(keys))
@@ -190,21 +190,30 @@ def _start_below(text: str, below: int | None, is_in_sentence: bool) -> int:
     return below if is_in_sentence else text.rfind("\n", 0, below) + 1
 
 
-# A text of short paragraphs has few distinct ones.
-@lru_cache(maxsize=1 << 12)
-def _short_lines(paragraph: str) -> tuple[str, ...]:
+def _folded(text: str) -> str:
+    """In lower case and without digits, every other character in its place."""
+    folded = text.replace("İ", "I").lower()  # the one letter that two stand for in lower case
+    for digit in "0123456789":
+        folded = folded.replace(digit, " ")
+    return folded
+
+
+def _short_lines(text: str, folded: str, start: int, end: int) -> tuple[str, ...]:
     """The keys of a paragraph's lines, if all are as short and as few as furniture; else none."""
-    lines = paragraph.split("\n", _MOST_LINES)
+    lines = folded[start:end].split("\n", _MOST_LINES)
     if len(lines) > _MOST_LINES or len(max(lines, key=len).strip()) > _LONGEST_HEAD:
         return ()
-    return tuple(map(_key, lines))
+    keys = ["".join(line.split()) for line in lines]
+    if len(min(keys, key=len)) <= _LONGEST_ROMAN:
+        return tuple(map(_key, text[start:end].split("\n")))
+    return tuple(keys)
 
 
 def _key(line: str) -> str:
     joined = "".join(line.split())
     if len(joined) <= _LONGEST_ROMAN and _ROMAN_PAGE_LINE.fullmatch(joined):
         return _ROMAN
-    return _DIGITS.sub("", joined).casefold()
+    return "".join(_folded(joined).split())
 
 
 def _page_lines(text: str, start: int, end: int) -> tuple[_Line, ...]:

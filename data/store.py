@@ -24,6 +24,7 @@ from data.errors import UserMistake
 from data.schemas import Table
 
 PARQUET = ".parquet"
+IN_LIST = ".list.element"  # what Parquet's path of a list's items has more than the column's name
 ROW_GROUP_BYTES = 16 * 2**20
 LINEAGE_KEY = b"bookloom.lineage"
 
@@ -140,10 +141,16 @@ class Store:
                 tables.append(parquet.read(columns))
         return pa.concat_tables(tables)
 
-    def row_groups(self, name: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """A table, one row group at a time. Raises as `read_table` does."""
+    def row_groups(
+        self, name: str, columns: Sequence[str] | None = None, coded: Sequence[str] = ()
+    ) -> Iterator[pa.Table]:
+        """A table, one row group at a time. Raises as `read_table` does.
+
+        Lists of strings that are `coded` come as Arrow's dictionary, a row group's distinct
+        strings, and indices into it: a sixth of the time.
+        """
         for part in self.parts(name) or [name]:
-            with self._open_parquet(part) as parquet:
+            with self._open_parquet(part, coded) as parquet:
                 for index in range(parquet.num_row_groups):
                     yield parquet.read_row_group(index, columns)
 
@@ -181,10 +188,14 @@ class Store:
         return f"{self.root}/{name}" if name else str(self.root)
 
     @contextmanager
-    def _open_parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+    def _open_parquet(self, name: str, coded: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
         with self._files.open(self._full(name), "rb") as file:
             try:
-                yield pq.ParquetFile(file, page_checksum_verification=True)
+                yield pq.ParquetFile(
+                    file,
+                    page_checksum_verification=True,
+                    read_dictionary=[f"{column}{IN_LIST}" for column in coded],
+                )
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise _damaged(self.path(name), error) from error
 
@@ -285,7 +296,7 @@ def _encodings(schema: pa.Schema) -> dict[str, Any]:
 def _leaf(path: str, kind: pa.DataType) -> tuple[str, pa.DataType]:
     """What a column holds within its lists, and its path in Parquet."""
     while pa.types.is_list(kind):
-        path, kind = f"{path}.list.element", kind.value_type
+        path, kind = f"{path}{IN_LIST}", kind.value_type
     return path, kind
 
 

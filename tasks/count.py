@@ -104,12 +104,16 @@ def count_shard(shard: Shard, lower_case: bool) -> None:
     spelling_counts, type_counts = _Counts(), _Counts()
     types_of: dict[str, Places] = {}
     num_sentences = 0
-    for rows in shard.row_groups(SENTENCES, ["book_id", "section_index", "tokens"]):
+    for rows in shard.row_groups(SENTENCES, ["book_id", "section_index", "tokens"], ["tokens"]):
         kept = training_rows(rows, training)
         tokens = kept["tokens"].combine_chunks()
-        words = tokens.flatten().dictionary_encode()
-        written = words.dictionary.to_pylist()
-        indices = np.asarray(words.indices)
+        words = tokens.flatten()
+        codes = np.asarray(words.indices)
+        present = _distinct(codes)  # some stand only in rows that are not kept
+        written = words.dictionary.take(pa.array(present)).to_pylist()
+        place_of = np.zeros(len(words.dictionary), dtype=np.int64)
+        place_of[present] = np.arange(len(present))
+        indices = place_of[codes]
         ends = np.cumsum(tokens.value_lengths())
         of_spelling = spellings.of(written)[indices]
         of_type = types.of(map(str.lower, written) if lower_case else written)[indices]
@@ -121,8 +125,8 @@ def count_shard(shard: Shard, lower_case: bool) -> None:
         last = first = 0
         for book_id, same in groupby(kept["book_id"].to_pylist()):
             last += len(list(same))
-            own = np.unique(of_type[first : starts[last]])
-            types_of[book_id] = np.union1d(types_of.get(book_id, own), own)
+            own = of_type[first : starts[last]]
+            types_of[book_id] = _distinct(np.concatenate([types_of.get(book_id, own[:0]), own]))
             first = starts[last]
     num_books = _Counts()
     for own in types_of.values():
@@ -137,6 +141,11 @@ def count_shard(shard: Shard, lower_case: bool) -> None:
         )
     with shard.writer(SPELLING_COUNTS) as writer:
         writer.write({"token": [*spellings.names], "count": spelling_counts.values})
+
+
+def _distinct(numbers: Places) -> Places:
+    """Those that come, in order; a fifth of the time of `np.unique`."""
+    return np.flatnonzero(np.bincount(numbers))
 
 
 class _Numbers:

@@ -86,8 +86,11 @@ def token_id_columns(
 def encoded_sentences(
     tokens: pa.ListArray, vocabulary: Vocabulary
 ) -> tuple[TokenIds, npt.NDArray[np.int64]]:
-    """All sentences' token ids, each closed by `_end_`, and where each ends."""
-    words = tokens.flatten().dictionary_encode()
+    """All sentences' token ids, each closed by `_end_`, and where each ends.
+
+    The tokens are coded, as `Store.row_groups` gives them.
+    """
+    words = tokens.flatten()
     ids_of_types = np.array(vocabulary.encode(words.dictionary.to_pylist()), dtype=np.int32)
     lengths = np.asarray(tokens.value_lengths(), dtype=np.int64)
     ends = np.cumsum(lengths + 1)
@@ -100,7 +103,7 @@ def encoded_sentences(
 
 def _sections(shard: Shard, vocabulary: Vocabulary) -> Iterator[EncodedSection]:
     columns = ["book_id", "section_index", "num_characters", "tokens"]
-    for rows in shard.row_groups(SENTENCES, columns):
+    for rows in shard.row_groups(SENTENCES, columns, coded=["tokens"]):
         token_ids, ends = encoded_sentences(rows["tokens"].combine_chunks(), vocabulary)
         characters = np.cumsum(np.asarray(rows["num_characters"]) + 1)
         keys = zip(rows["book_id"].to_pylist(), rows["section_index"].to_pylist(), strict=True)

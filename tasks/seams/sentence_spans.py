@@ -14,18 +14,20 @@ places and asks the same question of NLTK's own methods; it asks less often, for
 - **The rest recurs**: `Mr. Darcy`. The answer is remembered by the whole context.
 
 What NLTK searches with `regex` is searched with `re`; the two differ in what white space is by
-U+001C to U+001F alone, and paragraphs with these go to NLTK itself.
+U+001C to U+001F alone, and paragraphs with these go to NLTK itself, as do those with the mask of
+blank lines: a text's paragraphs are searched all at once, for a search costs more than a sentence.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from tasks.seams.chunks import Span
 from tasks.seams.word_spans import has_disputed_white_space
 
-ASCII_BLANKS_BUT_SPACE = "\n\t\r\v\f"
+BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+IN_GAP = "\0"  # what blank lines are masked with: neither white space nor part of a word
+BLANKS_BUT_SPACE = f"\n\t\r\v\f{IN_GAP}"
 
 MOST_ANSWERS = 100_000
 """Answers of either kind remembered, at some 150 bytes each; all are forgotten beyond."""
@@ -49,57 +51,74 @@ class Remembered(dict[str, Answer], Generic[Answer]):
 
 
 class SentenceCutter:
-    """Cuts paragraphs where a PunktSentenceTokenizer does."""
+    """Cuts a text at blank lines, and between them where a PunktSentenceTokenizer does."""
 
     def __init__(self, punkt: Any) -> None:
         self._punkt = punkt
         variables = punkt._lang_vars
-        self._possible_end = re.compile(
-            variables._period_context_fmt
-            % {
-                "SentEndChars": variables._re_sent_end_chars,
-                "NonWord": variables._re_non_word_chars,
-            },
-            re.VERBOSE,
-        )
+        possible_end = variables._period_context_fmt % {
+            "SentEndChars": variables._re_sent_end_chars,
+            "NonWord": variables._re_non_word_chars,
+        }
+        within_paragraph = possible_end.replace(r"\S", rf"[^\s{IN_GAP}]")
+        self._possible_end = re.compile(within_paragraph, re.VERBOSE)
         self._closing = re.compile(variables.re_boundary_realignment.pattern, re.MULTILINE)
         self._collocation_firsts = {first for first, _ in punkt._params.collocations}
         self._is_settled_by = Remembered(self._settles)
         self._has_break = Remembered[bool](punkt.text_contains_sentbreak)
 
-    def cut(self, paragraph: str) -> list[Span]:
-        """The spans that `punkt.span_tokenize` gives."""
-        if has_disputed_white_space(paragraph):
-            return list(self._punkt.span_tokenize(paragraph))
-        return self._with_closing_marks(paragraph, self._unaligned(paragraph))
+    def cut(self, text: str) -> list[Span]:
+        """The spans that `punkt.span_tokenize` gives for each paragraph, in their order."""
+        gaps = [gap.span() for gap in BLANK_LINES.finditer(text)]
+        starts = [0, *(end for _, end in gaps)]
+        ends = [*(start for start, _ in gaps), len(text)]
+        paragraphs = list(zip(starts, ends, strict=True))
+        if not _goes_to_punkt(text):
+            return self._cut_at_once(text, paragraphs)
+        return [
+            (start + first, start + last)
+            for start, end in paragraphs
+            for first, last in self._cut_paragraph(text[start:end])
+        ]
 
-    def _unaligned(self, text: str) -> list[Span]:
-        """Sentences that end in their full stop; closing marks behind it open the next."""
-        spaced = text
-        for blank in ASCII_BLANKS_BUT_SPACE:
-            spaced = spaced.replace(blank, " ")
-        spans = []
-        sentence_start = 0
-        for word_start, match in self._contexts(spaced):
+    def _cut_paragraph(self, text: str) -> list[Span]:
+        if _goes_to_punkt(text):
+            return [] if text.isspace() else list(self._punkt.span_tokenize(text))
+        return self._cut_at_once(text, [(0, len(text))])
+
+    def _cut_at_once(self, text: str, paragraphs: Sequence[Span]) -> list[Span]:
+        stripped = [(start, start + len(text[start:end].rstrip())) for start, end in paragraphs]
+        paragraphs = [(start, end) for start, end in stripped if start < end]
+        breaks = list(self._breaks(text))
+        # A break's two sides stand next to each other in these.
+        starts = sorted([*(start for start, _ in paragraphs), *(start for _, start in breaks)])
+        ends = sorted([*(end for _, end in paragraphs), *(end for end, _ in breaks)])
+        self._realign(text, starts, ends, {start for start, _ in paragraphs})
+        return [(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
+
+    def _breaks(self, text: str) -> Iterator[Span]:
+        """Where a sentence ends within a paragraph, and where the next one starts."""
+        for word_start, match in self._contexts(text):
             end = match.end()
             if (
                 self._is_settled_by[text[word_start:end]]
                 or self._has_break[text[word_start : match.end("after_tok")]]
             ):
-                spans.append((sentence_start, end))
                 next_start = match.start("next_tok")
-                sentence_start = end if next_start < 0 else next_start
-        spans.append((sentence_start, len(text.rstrip())))
-        return spans
+                yield end, end if next_start < 0 else next_start
 
-    def _contexts(self, spaced: str) -> Iterator[tuple[int, re.Match[str]]]:
+    def _contexts(self, text: str) -> Iterator[tuple[int, re.Match[str]]]:
         """Possible ends, each with where the word before it starts; of one word's, the last."""
+        masked = BLANK_LINES.sub(lambda gap: IN_GAP * len(gap[0]), text)
+        spaced = masked
+        for blank in BLANKS_BUT_SPACE:
+            spaced = spaced.replace(blank, " ")
         word_start = word_stop = 0
         pending = None
-        for match in self._possible_end.finditer(spaced):
+        for match in self._possible_end.finditer(masked):
             stop = match.start()
-            blank = spaced.rfind(" ", word_stop, stop)
-            start = blank + 1 if blank > word_stop else word_start
+            last_blank = spaced.rfind(" ", word_stop, stop)
+            start = last_blank + 1 if last_blank > word_stop else word_start
             if pending and word_stop <= start:
                 yield word_start, pending
             pending = match
@@ -107,24 +126,16 @@ class SentenceCutter:
         if pending:
             yield word_start, pending
 
-    def _with_closing_marks(self, text: str, spans: list[Span]) -> list[Span]:
-        """Closing marks at a sentence's start go to the sentence before it."""
-        aligned = []
-        moved = 0
-        for (start, end), (next_start, next_end) in pairwise(spans):
-            start += moved
-            marks = self._closing.match(text, next_start, next_end)
-            if marks:
-                aligned.append((start, next_start + len(marks[0].rstrip())))
-                moved = marks.end() - next_start
-            else:
-                moved = 0
-                if start < end:
-                    aligned.append((start, end))
-        start, end = spans[-1]
-        if start + moved < end:
-            aligned.append((start + moved, end))
-        return aligned
+    def _realign(
+        self, text: str, starts: list[int], ends: list[int], fixed: Collection[int]
+    ) -> None:
+        """Give closing marks at a sentence's start to the sentence before it, in its paragraph."""
+        for index, start in enumerate(starts):
+            if text[start].isalnum() or start in fixed:
+                continue
+            if marks := self._closing.match(text, start, ends[index]):
+                ends[index - 1] = start + len(marks[0].rstrip())
+                starts[index] = marks.end()
 
     def _settles(self, word: str) -> bool:
         """Whether a word, its full stop included, ends a sentence whatever follows."""
@@ -152,3 +163,7 @@ class SentenceCutter:
             last.is_initial or kind == "##number##" or kind in self._collocation_firsts
         )
         return bool(last.sentbreak and not depends)
+
+
+def _goes_to_punkt(text: str) -> bool:
+    return IN_GAP in text or has_disputed_white_space(text)

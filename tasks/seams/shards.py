@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
+from multiprocessing import parent_process
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from prefect.task_runners import ProcessPoolTaskRunner
 from pydantic import BaseModel, Field
 
 from data.errors import UserMistake
+from data.left_out import left_out
 from data.schemas import Table
 from data.settings import Settings
 from data.store import PARQUET, Store, TableWriter
@@ -55,9 +57,11 @@ class Shard(BaseModel):
     lineage: dict[str, Any]
     """What the parts say of where they came from."""
 
-    def row_groups(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """An input, one row group at a time."""
-        return Store(self.store).row_groups(self.inputs[table.name], columns)
+    def row_groups(
+        self, table: Table, columns: Sequence[str] | None = None, coded: Sequence[str] = ()
+    ) -> Iterator[pa.Table]:
+        """An input, one row group at a time; see `Store.row_groups`."""
+        return Store(self.store).row_groups(self.inputs[table.name], columns, coded)
 
     def read(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
         """A whole input."""
@@ -82,6 +86,9 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
 
     @wraps(work)
     def working(*arguments: Any, **named: Any) -> None:
+        if parent_process():
+            with left_out("pandas"):
+                pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
         work(*arguments, **named)
         pa.default_memory_pool().release_unused()  # or it stays with the worker, 100 MB
 

@@ -7,17 +7,17 @@ download.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
 
+from data.left_out import left_out
 from models.vocabulary import Unit
 from tasks.seams.chunks import Span
-from tasks.seams.left_out import left_out
-from tasks.seams.sentence_spans import SentenceCutter
+from tasks.seams.sentence_spans import BLANK_LINES, SentenceCutter
 from tasks.seams.word_spans import CutSentences, WordCutter
 
 with left_out("sklearn", "scipy"):  # of NLTK's classifiers: 120 MB and 1.5 s of each process
@@ -30,7 +30,6 @@ with left_out("sklearn", "scipy"):  # of NLTK's classifiers: 120 MB and 1.5 s of
     )
     from nltk.tokenize.treebank import TreebankWordDetokenizer
 
-BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 CHARACTERS = re.compile(r"\S|(?<=\S)\s+(?=\S)")
 CHARACTERS_AT_ONCE = 1_000_000  # from which sentence boundaries are learned
 SENTENCE_ENDS = frozenset(".!?")
@@ -143,17 +142,10 @@ class SentenceSplitter:
     def __init__(self, model: PunktModel) -> None:
         self._cutter = SentenceCutter(PunktSentenceTokenizer(model.parameters()))
 
-    def spans(self, text: str, start: int, end: int) -> Iterator[Span]:
+    def spans(self, text: str, start: int, end: int) -> list[Span]:
         """Spans of the sentences of `text[start:end]`, in characters of `text`."""
-        while start < end:
-            blank = BLANK_LINES.search(text, start, end)
-            paragraph_end, next_start = blank.span() if blank else (end, end)
-            paragraph = text[start:paragraph_end]
-            if not paragraph.isspace():
-                for first, last in self._cutter.cut(paragraph):
-                    if first < last:
-                        yield start + first, start + last
-            start = next_start
+        found = self._cutter.cut(text[start:end])
+        return [(start + first, start + last) for first, last in found] if start else found
 
 
 def cut(text: str, sentences: Sequence[Span], unit: Unit) -> CutSentences:

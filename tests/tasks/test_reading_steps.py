@@ -223,7 +223,9 @@ def test_words_stand_for_as_many_characters_as_characters_do(
 
 def test_sentences_as_ids() -> None:
     words = Vocabulary(("_nothing_", "_start_", "_end_", "_unknown_", "a", "b"), (0,) * 6, True)
-    tokens = pa.array([["A", "b"], ["c"], [], ["b"]], pa.list_(pa.string()))
+    tokens = pa.array(
+        [["A", "b"], ["c"], [], ["b"]], pa.list_(pa.dictionary(pa.int32(), pa.string()))
+    )
     token_ids, ends = encoded_sentences(tokens.slice(0, 4), words)
     assert token_ids.tolist() == [4, 5, 2, 3, 2, 2, 5, 2]
     assert ends.tolist() == [3, 5, 6, 8]

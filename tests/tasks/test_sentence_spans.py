@@ -1,6 +1,7 @@
 """Sentences cut by answers that were remembered: Punkt's own cut, on anything."""
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,16 +13,17 @@ from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
 from data.plays import read_plays
 from tasks.seams import sentence_spans as module
-from tasks.seams.sentence_spans import SentenceCutter
-from tasks.seams.tokeniser import BLANK_LINES, SentenceSplitter, learn_punkt
+from tasks.seams.sentence_spans import BLANK_LINES, SentenceCutter
+from tasks.seams.tokeniser import SentenceSplitter, learn_punkt
 
 TEST_DATA = Path(
     os.environ.get("BOOKLOOM_TEST_DATA", Path(__file__).parents[2].parent / "shared" / "data")
 )
 PIECES = [
     *"aAb .?!\"')]…,\n\t”‘\u00a0\u2028\x1c", "Mr.", "Mr. D", "3.", "...", ". . .", "I.", "U.S.",
-    "  ", "the king. The king", "Exit. ",
+    "  ", "the king. The king", "Exit. ", "\n\n", "\n \n", "\0",
 ]  # fmt: skip
+BLANK_LINE_KEPT = re.compile(rf"({BLANK_LINES.pattern})")
 
 
 @cache
@@ -41,29 +43,35 @@ def cutter() -> SentenceCutter:
     return SentenceCutter(punkt())
 
 
-def paragraphs_of(text: str) -> Iterator[str]:
-    return (part for part in BLANK_LINES.split(text) if part.strip())
+def cut_by_punkt(text: str) -> Iterator[tuple[int, int]]:
+    """Each paragraph by itself."""
+    start = 0
+    for paragraph in BLANK_LINE_KEPT.split(text):
+        if paragraph.strip():
+            spans = punkt().span_tokenize(paragraph)
+            yield from ((start + first, start + last) for first, last in spans)
+        start += len(paragraph)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=16).map("".join) | st.text(max_size=40))
 @example("")
 @example("Mr. . . D. it's.) The")
+@example("Mr.\n\n. D.) \n\n) Mr. D")
 @settings(deadline=None, max_examples=1500)
-def test_wild_strings_are_cut_as_punkt_cuts_them(paragraph: str) -> None:
-    assert list(cutter().cut(paragraph)) == list(punkt().span_tokenize(paragraph))
+def test_wild_strings_are_cut_as_punkt_cuts_them(text: str) -> None:
+    assert cutter().cut(text) == list(cut_by_punkt(text))
 
 
 @pytest.mark.parametrize("unit", [".)", "?!", "@.", ".]", "a.b", "Mr.", ".\u00a0", "a,", "3.)"])
 @pytest.mark.parametrize("number", [2, 3, 300])
 def test_a_word_of_many_marks_is_cut_as_punkt_cuts_it(unit: str, number: int) -> None:
     for paragraph in (unit * number, f"{unit * number} The king. {unit * number} king."):
-        assert list(cutter().cut(paragraph)) == list(punkt().span_tokenize(paragraph))
+        assert cutter().cut(paragraph) == list(punkt().span_tokenize(paragraph))
 
 
 def test_the_plays_are_cut_as_punkt_cuts_them() -> None:
     for book in list(read_plays())[4::6]:
-        for paragraph in paragraphs_of(book.text):
-            assert list(cutter().cut(paragraph)) == list(punkt().span_tokenize(paragraph))
+        assert cutter().cut(book.text) == list(cut_by_punkt(book.text))
 
 
 @pytest.mark.skipif(
@@ -72,8 +80,7 @@ def test_the_plays_are_cut_as_punkt_cuts_them() -> None:
 def test_a_novel_is_cut_as_punkt_cuts_it() -> None:
     text = (TEST_DATA / "books" / "dickens_twocities.txt").read_bytes().decode("latin-1")
     text = text.replace("\r\n", "\n")
-    for paragraph in paragraphs_of(text):
-        assert list(cutter().cut(paragraph)) == list(punkt().span_tokenize(paragraph))
+    assert cutter().cut(text) == list(cut_by_punkt(text))
 
 
 def test_answers_without_end_are_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +88,7 @@ def test_answers_without_end_are_forgotten_again(monkeypatch: pytest.MonkeyPatch
     small = SentenceCutter(punkt())
     for number in range(60):
         paragraph = f"It was w{number}. Then Mr. W{number} came. So?"
-        assert list(small.cut(paragraph)) == list(punkt().span_tokenize(paragraph))
+        assert small.cut(paragraph) == list(punkt().span_tokenize(paragraph))
 
 
 def test_a_splitter_also_ends_sentences_at_blank_lines() -> None:

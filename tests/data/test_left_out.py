@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tasks.seams.left_out import left_out
+from data.left_out import left_out
 
 
 def test_what_is_left_out_is_missing_inside_and_there_again_outside() -> None:
