@@ -11,10 +11,19 @@ def left_out(*packages: str) -> Iterator[None]:
 
     Those that are imported already stay.
     """
-    absent = [package for package in packages if package not in sys.modules]
-    sys.modules |= dict.fromkeys(absent)  # type: ignore[arg-type]  # None: there is no such module
+    finder = _NotFound(packages)
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        for package in absent:
-            del sys.modules[package]
+        sys.meta_path.remove(finder)
+
+
+class _NotFound:
+    def __init__(self, packages: tuple[str, ...]) -> None:
+        self._packages = packages
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """None where others may look for the module."""
+        if name in self._packages:
+            raise ModuleNotFoundError(f"{name} is left out here", name=name)
