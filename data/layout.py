@@ -257,6 +257,8 @@ def _increasing(lines: Sequence[tuple[_Line, bool]]) -> Iterator[list[tuple[_Lin
 
 
 def _without_pages_in_lines(text: str) -> Iterator[Edit]:
+    if "[" not in text and "{" not in text:
+        return
     for page in _PAGE_IN_LINE.finditer(text):
         yield Edit(*page.span(), "")
 

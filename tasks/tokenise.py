@@ -36,7 +36,7 @@ class TokeniseSettings(Settings):
 
     unit: Unit = "word"
     """What a token is, in this and in every later step: a word or a character."""
-    punkt_sample_characters: int = 5_000_000
+    punkt_sample_characters: int = 4_000_000
     """Sentence boundaries are learned from at most so much training text in each language."""
 
 
@@ -148,6 +148,7 @@ def _training_samples(run: StepRun, most: int) -> dict[str, str]:
                     part = book["text"][start : min(end, start + room[language])]
                     room[language] -= len(part)
                     parts[language].append(part)
+    pa.default_memory_pool().release_unused()  # 100 MB that would stay for all of the run
     return {language: "\n\n".join(parts[language]) for language in sorted(parts)}
 
 

@@ -101,9 +101,11 @@ def _strings(
     if len(content) > len(codes):
         width = 1 + (codes > 0x7F).astype(np.int8) + (codes > 0x7FF) + (codes > 0xFFFF)
         is_seen = np.repeat(is_seen, width)
-        until = np.concatenate([[0], np.cumsum(width, dtype=np.int64)])
+        until = np.zeros(len(width) + 1, dtype=np.int32)
+        np.cumsum(width, out=until[1:])
         lengths = until[ends] - until[starts]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    offsets = np.zeros(len(starts) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
     return pa.StringArray.from_buffers(
         len(starts), pa.py_buffer(offsets), pa.py_buffer(content[is_seen])
     )
