@@ -62,7 +62,7 @@ def _spoken(book: Book) -> str:
 
 
 def _sentences(book: Book, splitter: SentenceSplitter) -> list[list[str]]:
-    spans = list(splitter.spans(book.text, 0, len(book.text)))
+    spans = splitter.spans(book.text)
     sentences = cut(book.text, spans, "word").tokens.to_pylist()
     return [[token.lower() for token in tokens] for tokens in sentences]
 

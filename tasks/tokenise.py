@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,7 +19,6 @@ from data.languages import UNKNOWN_LANGUAGE
 from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
 from data.settings import Settings
 from models.vocabulary import Unit
-from tasks.seams.chunks import Span
 from tasks.seams.report import progress
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
@@ -96,18 +96,16 @@ def sentence_columns(
     unit: Unit,
 ) -> dict[str, Any]:
     """A book's sentences as columns of the table; sections are (index, char_start, char_end)."""
-    spans: list[Span] = []
-    section_index: list[int] = []
-    for index, start, end in sections:
-        spans += splitter.spans(text, start, end)
-        section_index += [index] * (len(spans) - len(section_index))
+    spans = splitter.spans(text, [(start, end) for _, start, end in sections])
+    edges = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    indices, starts, _ = np.array(sections, dtype=np.int64).reshape(-1, 3).T
     sentences = cut(text, spans, unit)
     return {
         "book_id": [book_id] * len(spans),
-        "section_index": section_index,
+        "section_index": indices[np.searchsorted(starts, edges[:, 0], side="right") - 1],
         "sentence_index": range(len(spans)),
-        "char_start": [start for start, _ in spans],
-        "char_end": [end for _, end in spans],
+        "char_start": edges[:, 0],
+        "char_end": edges[:, 1],
         "num_characters": sentences.num_characters,
         "unit": [unit] * len(spans),
         "tokens": sentences.tokens,

@@ -5,7 +5,7 @@ sentences   [..............)[.....)
 chunks      He  said:  "So!" --And     a sentence's edge parts two chunks, too
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -16,7 +16,34 @@ import pyarrow as pa
 Span = tuple[int, int]
 Places = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint32] | npt.NDArray[np.uint8]
-LAST_WHITE_SPACE = 0x3000
+Table = npt.NDArray[np.bool_]
+END_OF_TABLE = 0x3001  # white space ends with U+3000
+
+
+def code_points(text: str) -> Codes:
+    """A text's characters as numbers."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def table_of(holds: Callable[[str], object]) -> Table:
+    """Of which of the characters up to U+3000 something holds; of those beyond it does not."""
+    return np.array([*(bool(holds(chr(code))) for code in range(END_OF_TABLE)), False])
+
+
+def in_table(table: Table, codes: Codes) -> npt.NDArray[np.bool_]:
+    """Of each code whether the table has it."""
+    found: npt.NDArray[np.bool_] = table[
+        codes if codes.dtype == np.uint8 else np.minimum(codes, END_OF_TABLE)
+    ]
+    return found
+
+
+@cache
+def white_space() -> Table:
+    """What `str.split` cuts at."""
+    return table_of(str.isspace)
 
 
 class Chunks(NamedTuple):
@@ -58,14 +85,14 @@ def find_chunks(text: str, sentences: Sequence[Span]) -> Chunks:
     edges = np.array(sentences, dtype=np.int64)
     assert (edges[1:, 0] >= edges[:-1, 1]).all(), "sentences overlap"
     first, last = int(edges[0, 0]), int(edges[-1, 1])
-    codes = _codes(text[first:last])
+    codes = code_points(text[first:last])
     # One more place on either side, where nothing is seen.
     change = np.zeros(len(codes) + 2, dtype=np.int8)
     filled = edges[edges[:, 0] < edges[:, 1]] - first + 1
     change[filled[:, 0]] += 1
     change[filled[:, 1]] -= 1
     is_seen = np.cumsum(change, dtype=np.int8).astype(bool)
-    is_seen[1:-1] &= ~_is_white_space(codes)
+    is_seen[1:-1] &= ~in_table(white_space(), codes)
     is_edge = is_seen[1:] != is_seen[:-1]
     is_start, is_end = is_edge & is_seen[1:], is_edge & is_seen[:-1]
     opening = filled[:, 0]
@@ -79,13 +106,6 @@ def find_chunks(text: str, sentences: Sequence[Span]) -> Chunks:
         ends + first,
         np.searchsorted(starts + first, [*edges[:, 0], last]),
     )
-
-
-def _codes(text: str) -> Codes:
-    """The characters' code points."""
-    if text.isascii():
-        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
 def _strings(
@@ -109,15 +129,3 @@ def _strings(
     return pa.StringArray.from_buffers(
         len(starts), pa.py_buffer(offsets), pa.py_buffer(content[is_seen])
     )
-
-
-def _is_white_space(codes: Codes) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = _white_space()[
-        codes if codes.dtype == np.uint8 else np.minimum(codes, LAST_WHITE_SPACE + 1)
-    ]
-    return found
-
-
-@cache
-def _white_space() -> npt.NDArray[np.bool_]:
-    return np.array([chr(code).isspace() for code in range(LAST_WHITE_SPACE + 2)])

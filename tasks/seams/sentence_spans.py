@@ -13,21 +13,34 @@ places and asks the same question of NLTK's own methods; it asks less often, for
   beyond ASCII is never settled alone: `. . .` is one token across blanks.
 - **The rest recurs**: `Mr. Darcy`. The answer is remembered by the whole context.
 
-What NLTK searches with `regex` is searched with `re`; the two differ in what white space is by
-U+001C to U+001F alone, and paragraphs with these go to NLTK itself, as do those with the mask of
-blank lines: a text's paragraphs are searched all at once, for a search costs more than a sentence.
+Places are found by the array, those of many paragraphs at once: a search in each costs more than
+its sentences. NLTK's `regex` and Python differ in what white space is by U+001C to U+001F alone, and
+paragraphs with these go to NLTK itself.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import groupby
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from tasks.seams.chunks import Span
+import numpy as np
+
+from tasks.seams.chunks import (
+    Codes,
+    Places,
+    Span,
+    Table,
+    code_points,
+    in_table,
+    table_of,
+    white_space,
+)
 from tasks.seams.word_spans import has_disputed_white_space
 
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
-IN_GAP = "\0"  # what blank lines are masked with: neither white space nor part of a word
-BLANKS_BUT_SPACE = f"\n\t\r\v\f{IN_GAP}"
+ASCII_BLANKS = " \n\t\r\v\f"
+CHARACTERS_AT_ONCE = 500_000  # each needs 30 bytes meanwhile
 
 MOST_ANSWERS = 100_000
 """Answers of either kind remembered, at some 150 bytes each; all are forgotten beyond."""
@@ -50,92 +63,113 @@ class Remembered(dict[str, Answer], Generic[Answer]):
         return answer
 
 
+def paragraphs_of(text: str, start: int, end: int) -> list[Span]:
+    """What of `text[start:end]` blank lines part."""
+    gaps = [gap.span() for gap in BLANK_LINES.finditer(text, start, end)]
+    return list(zip([start, *(e for _, e in gaps)], [*(s for s, _ in gaps), end], strict=True))
+
+
+class _PossibleEnds(NamedTuple):
+    """Each with the word before it and the token, or mark, behind it; places in the text."""
+
+    word_starts: Places
+    ends: Places
+    next_starts: Places
+    next_ends: Places
+
+
 class SentenceCutter:
-    """Cuts a text at blank lines, and between them where a PunktSentenceTokenizer does."""
+    """Cuts paragraphs where a PunktSentenceTokenizer does."""
 
     def __init__(self, punkt: Any) -> None:
         self._punkt = punkt
         variables = punkt._lang_vars
-        possible_end = variables._period_context_fmt % {
-            "SentEndChars": variables._re_sent_end_chars,
-            "NonWord": variables._re_non_word_chars,
-        }
-        within_paragraph = possible_end.replace(r"\S", rf"[^\s{IN_GAP}]")
-        self._possible_end = re.compile(within_paragraph, re.VERBOSE)
+        self._is_end = table_of(re.compile(variables._re_sent_end_chars).fullmatch)
+        self._is_mark = table_of(re.compile(variables._re_non_word_chars).fullmatch)
         self._closing = re.compile(variables.re_boundary_realignment.pattern, re.MULTILINE)
+        self._is_closing = table_of(self._closing.match)
         self._collocation_firsts = {first for first, _ in punkt._params.collocations}
         self._is_settled_by = Remembered(self._settles)
         self._has_break = Remembered[bool](punkt.text_contains_sentbreak)
 
-    def cut(self, text: str) -> list[Span]:
-        """The spans that `punkt.span_tokenize` gives for each paragraph, in their order."""
-        gaps = [gap.span() for gap in BLANK_LINES.finditer(text)]
-        starts = [0, *(end for _, end in gaps)]
-        ends = [*(start for start, _ in gaps), len(text)]
-        paragraphs = list(zip(starts, ends, strict=True))
-        if not _goes_to_punkt(text):
-            return self._cut_at_once(text, paragraphs)
+    def cut(self, text: str, paragraphs: Sequence[Span]) -> list[Span]:
+        """The spans that `punkt.span_tokenize` gives for each paragraph, in the text's places.
+
+        Args:
+            text: holds the paragraphs.
+            paragraphs: in order, without overlaps.
+        """
+        blocks = groupby(paragraphs, key=lambda span: span[0] // CHARACTERS_AT_ONCE)
+        return [span for _, block in blocks for span in self._cut_block(text, list(block))]
+
+    def _cut_block(self, text: str, paragraphs: Sequence[Span]) -> list[Span]:
+        first, last = paragraphs[0][0], paragraphs[-1][1]
+        block = text[first:last]
+        if not has_disputed_white_space(block):
+            spans = self._cut_at_once(block, np.array(paragraphs, dtype=np.int64) - first)
+            return [(first + start, first + end) for start, end in spans]
+        if len(paragraphs) > 1:
+            return [span for one in paragraphs for span in self._cut_block(text, [one])]
+        spans = [] if block.isspace() else self._punkt.span_tokenize(block)
+        return [(first + start, first + end) for start, end in spans]
+
+    def _cut_at_once(self, text: str, paragraphs: Places) -> list[Span]:
+        codes = code_points(text)
+        blacks = np.flatnonzero(~in_table(white_space(), codes))
+        starts, ends = _without_blanks(paragraphs, blacks)
+        if not len(starts):
+            return []
+        possible = self._possible_ends(codes, blacks, starts, ends)
+        breaks = np.flatnonzero(self._are_ends(text, possible))
+        # The two sides of a break stand next to each other in these.
+        is_first = np.isin(all_starts := _merged(starts, possible.next_starts[breaks]), starts)
+        all_ends = _merged(ends, possible.ends[breaks]).tolist()
+        may_close = ~is_first & in_table(self._is_closing, codes[all_starts])
+        sentence_starts = all_starts.tolist()
+        for index in np.flatnonzero(may_close).tolist():
+            # Closing marks at a sentence's start go to the sentence before it.
+            if marks := self._closing.match(text, sentence_starts[index], all_ends[index]):
+                all_ends[index - 1] = marks.start() + len(marks[0].rstrip())
+                sentence_starts[index] = marks.end()
+        return [(a, b) for a, b in zip(sentence_starts, all_ends, strict=True) if a < b]
+
+    def _possible_ends(
+        self, codes: Codes, blacks: Places, starts: Places, ends: Places
+    ) -> _PossibleEnds:
+        """Full stops with a mark, or white space and a token, behind; of one word's, the last."""
+        stops = np.flatnonzero(in_table(self._is_end, codes))
+        paragraph = np.searchsorted(starts, stops, side="right") - 1
+        within = (paragraph >= 0) & (stops + 1 < ends[paragraph])
+        stops, paragraph = stops[within], paragraph[within]
+        next_black = blacks[np.searchsorted(blacks, stops + 1)]
+        is_mark = in_table(self._is_mark, codes[stops + 1])
+        counts = is_mark | (next_black > stops + 1)
+        stops, paragraph, is_mark = stops[counts], paragraph[counts], is_mark[counts]
+        next_start = next_black[counts]
+        blanks = np.flatnonzero(in_table(ascii_blanks(), codes))
+        whites = np.flatnonzero(in_table(white_space(), codes))
+        next_white = np.append(whites, len(codes))[np.searchsorted(whites, next_start)]
+        last_blank = np.insert(blanks, 0, -1)[np.searchsorted(blanks, stops)]
+        word_start = np.maximum(last_blank + 1, starts[paragraph])
+        is_last = np.append(word_start[1:] >= stops[:-1], True)[: len(stops)]
+        return _PossibleEnds(
+            word_start[is_last],
+            stops[is_last] + 1,
+            next_start[is_last],
+            np.where(is_mark, stops + 2, np.minimum(next_white, ends[paragraph]))[is_last],
+        )
+
+    def _are_ends(self, text: str, possible: _PossibleEnds) -> list[bool]:
+        settled, has_break = self._is_settled_by, self._has_break
         return [
-            (start + first, start + last)
-            for start, end in paragraphs
-            for first, last in self._cut_paragraph(text[start:end])
+            settled[text[start:end]] or has_break[text[start:after]]
+            for start, end, after in zip(
+                possible.word_starts.tolist(),
+                possible.ends.tolist(),
+                possible.next_ends.tolist(),
+                strict=True,
+            )
         ]
-
-    def _cut_paragraph(self, text: str) -> list[Span]:
-        if _goes_to_punkt(text):
-            return [] if text.isspace() else list(self._punkt.span_tokenize(text))
-        return self._cut_at_once(text, [(0, len(text))])
-
-    def _cut_at_once(self, text: str, paragraphs: Sequence[Span]) -> list[Span]:
-        stripped = [(start, start + len(text[start:end].rstrip())) for start, end in paragraphs]
-        paragraphs = [(start, end) for start, end in stripped if start < end]
-        breaks = list(self._breaks(text))
-        # A break's two sides stand next to each other in these.
-        starts = sorted([*(start for start, _ in paragraphs), *(start for _, start in breaks)])
-        ends = sorted([*(end for _, end in paragraphs), *(end for end, _ in breaks)])
-        self._realign(text, starts, ends, {start for start, _ in paragraphs})
-        return [(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
-
-    def _breaks(self, text: str) -> Iterator[Span]:
-        """Where a sentence ends within a paragraph, and where the next one starts."""
-        for word_start, match in self._contexts(text):
-            end = match.end()
-            if (
-                self._is_settled_by[text[word_start:end]]
-                or self._has_break[text[word_start : match.end("after_tok")]]
-            ):
-                next_start = match.start("next_tok")
-                yield end, end if next_start < 0 else next_start
-
-    def _contexts(self, text: str) -> Iterator[tuple[int, re.Match[str]]]:
-        """Possible ends, each with where the word before it starts; of one word's, the last."""
-        masked = BLANK_LINES.sub(lambda gap: IN_GAP * len(gap[0]), text)
-        spaced = masked
-        for blank in BLANKS_BUT_SPACE:
-            spaced = spaced.replace(blank, " ")
-        word_start = word_stop = 0
-        pending = None
-        for match in self._possible_end.finditer(masked):
-            stop = match.start()
-            last_blank = spaced.rfind(" ", word_stop, stop)
-            start = last_blank + 1 if last_blank > word_stop else word_start
-            if pending and word_stop <= start:
-                yield word_start, pending
-            pending = match
-            word_start, word_stop = start, stop
-        if pending:
-            yield word_start, pending
-
-    def _realign(
-        self, text: str, starts: list[int], ends: list[int], fixed: Collection[int]
-    ) -> None:
-        """Give closing marks at a sentence's start to the sentence before it, in its paragraph."""
-        for index, start in enumerate(starts):
-            if text[start].isalnum() or start in fixed:
-                continue
-            if marks := self._closing.match(text, start, ends[index]):
-                ends[index - 1] = start + len(marks[0].rstrip())
-                starts[index] = marks.end()
 
     def _settles(self, word: str) -> bool:
         """Whether a word, its full stop included, ends a sentence whatever follows."""
@@ -165,5 +199,18 @@ class SentenceCutter:
         return bool(last.sentbreak and not depends)
 
 
-def _goes_to_punkt(text: str) -> bool:
-    return IN_GAP in text or has_disputed_white_space(text)
+def _without_blanks(paragraphs: Places, blacks: Places) -> tuple[Places, Places]:
+    """Starts and ends without the white space behind, of paragraphs that hold anything else."""
+    num_before = np.searchsorted(blacks, paragraphs)
+    is_filled = num_before[:, 0] < num_before[:, 1]
+    return paragraphs[is_filled, 0], blacks[num_before[is_filled, 1] - 1] + 1
+
+
+def _merged(one: Places, other: Places) -> Places:
+    return np.sort(np.concatenate([one, other]))
+
+
+@cache
+def ascii_blanks() -> Table:
+    """The white space that Punkt ends a word at."""
+    return table_of(ASCII_BLANKS.__contains__)

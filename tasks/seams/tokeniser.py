@@ -17,7 +17,7 @@ import pyarrow as pa
 from data.left_out import left_out
 from models.vocabulary import Unit
 from tasks.seams.chunks import Span
-from tasks.seams.sentence_spans import BLANK_LINES, SentenceCutter
+from tasks.seams.sentence_spans import BLANK_LINES, SentenceCutter, paragraphs_of
 from tasks.seams.word_spans import CutSentences, WordCutter
 
 with left_out("sklearn", "scipy"):  # of NLTK's classifiers: 120 MB and 1.5 s of each process
@@ -142,10 +142,11 @@ class SentenceSplitter:
     def __init__(self, model: PunktModel) -> None:
         self._cutter = SentenceCutter(PunktSentenceTokenizer(model.parameters()))
 
-    def spans(self, text: str, start: int, end: int) -> list[Span]:
-        """Spans of the sentences of `text[start:end]`, in characters of `text`."""
-        found = self._cutter.cut(text[start:end])
-        return [(start + first, start + last) for first, last in found] if start else found
+    def spans(self, text: str, stretches: Sequence[Span] | None = None) -> list[Span]:
+        """Spans of the sentences of a text, or of some stretches of it, which come in order."""
+        within = [(0, len(text))] if stretches is None else stretches
+        paragraphs = [one for stretch in within for one in paragraphs_of(text, *stretch)]
+        return self._cutter.cut(text, paragraphs)
 
 
 def cut(text: str, sentences: Sequence[Span], unit: Unit) -> CutSentences:

@@ -13,7 +13,7 @@ def cut_sentences(bundle: Bundle, text: str) -> list[list[str]]:
     """
     language = max(bundle.language.values(), key=lambda model: len(model["orthographic_contexts"]))
     splitter = SentenceSplitter(PunktModel.from_json(language))
-    spans = list(splitter.spans(text, 0, len(text)))
+    spans = splitter.spans(text)
     sentences: list[list[str]] = cut(text, spans, bundle.vocabulary.unit).tokens.to_pylist()
     return sentences
 

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
 from data.plays import read_plays
 from tasks.seams import sentence_spans as module
-from tasks.seams.sentence_spans import BLANK_LINES, SentenceCutter
+from tasks.seams.sentence_spans import BLANK_LINES, SentenceCutter, paragraphs_of
 from tasks.seams.tokeniser import SentenceSplitter, learn_punkt
 
 TEST_DATA = Path(
@@ -43,6 +44,10 @@ def cutter() -> SentenceCutter:
     return SentenceCutter(punkt())
 
 
+def cut(text: str) -> list[tuple[int, int]]:
+    return cutter().cut(text, paragraphs_of(text, 0, len(text)))
+
+
 def cut_by_punkt(text: str) -> Iterator[tuple[int, int]]:
     """Each paragraph by itself."""
     start = 0
@@ -59,19 +64,19 @@ def cut_by_punkt(text: str) -> Iterator[tuple[int, int]]:
 @example("Mr.\n\n. D.) \n\n) Mr. D")
 @settings(deadline=None, max_examples=1500)
 def test_wild_strings_are_cut_as_punkt_cuts_them(text: str) -> None:
-    assert cutter().cut(text) == list(cut_by_punkt(text))
+    assert cut(text) == list(cut_by_punkt(text))
 
 
 @pytest.mark.parametrize("unit", [".)", "?!", "@.", ".]", "a.b", "Mr.", ".\u00a0", "a,", "3.)"])
 @pytest.mark.parametrize("number", [2, 3, 300])
 def test_a_word_of_many_marks_is_cut_as_punkt_cuts_it(unit: str, number: int) -> None:
     for paragraph in (unit * number, f"{unit * number} The king. {unit * number} king."):
-        assert cutter().cut(paragraph) == list(punkt().span_tokenize(paragraph))
+        assert cut(paragraph) == list(punkt().span_tokenize(paragraph))
 
 
 def test_the_plays_are_cut_as_punkt_cuts_them() -> None:
     for book in list(read_plays())[4::6]:
-        assert cutter().cut(book.text) == list(cut_by_punkt(book.text))
+        assert cut(book.text) == list(cut_by_punkt(book.text))
 
 
 @pytest.mark.skipif(
@@ -80,7 +85,7 @@ def test_the_plays_are_cut_as_punkt_cuts_them() -> None:
 def test_a_novel_is_cut_as_punkt_cuts_it() -> None:
     text = (TEST_DATA / "books" / "dickens_twocities.txt").read_bytes().decode("latin-1")
     text = text.replace("\r\n", "\n")
-    assert cutter().cut(text) == list(cut_by_punkt(text))
+    assert cut(text) == list(cut_by_punkt(text))
 
 
 def test_answers_without_end_are_forgotten_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,14 +93,29 @@ def test_answers_without_end_are_forgotten_again(monkeypatch: pytest.MonkeyPatch
     small = SentenceCutter(punkt())
     for number in range(60):
         paragraph = f"It was w{number}. Then Mr. W{number} came. So?"
-        assert small.cut(paragraph) == list(punkt().span_tokenize(paragraph))
+        assert small.cut(paragraph, [(0, len(paragraph))]) == list(punkt().span_tokenize(paragraph))
 
 
 def test_a_splitter_also_ends_sentences_at_blank_lines() -> None:
     splitter = SentenceSplitter(learn_punkt("One. Two. Three."))
     text = "A heading\n \nOne. Two"
-    assert [text[a:b] for a, b in splitter.spans(text, 0, len(text))] == [
+    assert [text[a:b] for a, b in splitter.spans(text)] == [
         "A heading",
         "One.",
         "Two",
     ]
+
+
+def test_stretches_of_a_text_are_cut_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    splitter = SentenceSplitter(learn_punkt("One. Two. Three."))
+    text = "Mr. X came. Then he\nwent. So?\n\n  Yes.) No."
+    edges = [0, 3, 8, 14, 25, 31, 33, len(text)]
+    for first in range(len(edges)):
+        for stretches in ([*pairwise(edges[first:])], [*pairwise(edges[first:])][::2]):
+            for size in (1, 10, 1000):
+                monkeypatch.setattr(module, "CHARACTERS_AT_ONCE", size)
+                assert splitter.spans(text, stretches) == [
+                    (start + a, start + b)
+                    for start, end in stretches
+                    for a, b in splitter.spans(text[start:end])
+                ]

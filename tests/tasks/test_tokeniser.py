@@ -62,7 +62,7 @@ def test_words_are_the_sentences_own_characters_at_nltks_boundaries(sentence: st
 @settings(max_examples=200, deadline=None)
 def test_sentences_cover_the_text_in_order(text: str) -> None:
     splitter = SentenceSplitter(PunktModel((), (), (), ()))
-    spans = list(splitter.spans(text, 0, len(text)))
+    spans = splitter.spans(text)
     edges = [0, *(edge for span in spans for edge in span), len(text)]
     assert edges == sorted(edges)
     assert all(start < end for start, end in spans)
@@ -74,7 +74,7 @@ def test_abbreviations_are_learned_and_blank_lines_end_sentences() -> None:
     model = learn_punkt(SAMPLE)
     assert "mr" in model.abbreviations
     text = "Mr. Smith spoke. He left\n\nand never came"
-    spans = SentenceSplitter(model).spans(text, 0, len(text))
+    spans = SentenceSplitter(model).spans(text)
     assert [text[a:b] for a, b in spans] == ["Mr. Smith spoke.", "He left", "and never came"]
 
 
@@ -120,17 +120,17 @@ def test_as_written(tokens: list[str], written: str) -> None:
 
 def test_blank_lines_end_sentences_whatever_white_space_is_on_them() -> None:
     text = "\n\n  one \n \t \ntwo\nlines\n\n\n\nthree.\n\n \n"
-    spans = list(splitter().spans(text, 0, len(text)))
+    spans = splitter().spans(text)
     assert [text[a:b].strip() for a, b in spans] == ["one", "two\nlines", "three."]
 
 
 def test_only_the_stretch_that_was_asked_for_is_split() -> None:
     text = "Not this. But this. And this. Not that."
-    spans = list(splitter().spans(text, 10, 29))
+    spans = list(splitter().spans(text, [(10, 29)]))
     assert spans == [(10, 19), (20, 29)]
-    assert list(splitter().spans(text, 9, 10)) == []
-    assert list(splitter().spans(text, 5, 5)) == []
-    assert list(splitter().spans("", 0, 0)) == []
+    assert list(splitter().spans(text, [(9, 10)])) == []
+    assert list(splitter().spans(text, [(5, 5)])) == []
+    assert list(splitter().spans("", [(0, 0)])) == []
 
 
 @given(WILD)
@@ -198,10 +198,10 @@ def test_words_can_be_had_of_either_unit(text: str) -> None:
 def test_a_model_splits_the_same_after_its_journey() -> None:
     model = learn_punkt(SAMPLE)
     text = "Dr. Smith met Mr. Jones at 5 p.m. today. It rained. Mr. Jones left."
-    spans = list(SentenceSplitter(model).spans(text, 0, len(text)))
+    spans = SentenceSplitter(model).spans(text)
     again = PunktModel.from_json(json.loads(json.dumps(asdict(model))))
-    assert list(SentenceSplitter(again).spans(text, 0, len(text))) == spans
-    untaught = list(splitter().spans(text, 0, len(text)))
+    assert SentenceSplitter(again).spans(text) == spans
+    untaught = splitter().spans(text)
     assert untaught != spans
     assert learn_punkt(SAMPLE) == model
 

@@ -60,7 +60,7 @@ def test_wild_strings_are_cut_as_nltk_cuts_them(sentence: str) -> None:
 
 def sentences_of(text: str) -> list[str]:
     splitter = SentenceSplitter(PunktModel((), (), (), ()))
-    return [text[start:end] for start, end in splitter.spans(text, 0, len(text))]
+    return [text[start:end] for start, end in splitter.spans(text)]
 
 
 def test_sentences_of_the_plays_are_cut_as_nltk_cuts_them() -> None:
