@@ -170,7 +170,7 @@ class WordCutter:
                 self._forget()
                 new = {*names}
             self._learn(new)
-            return np.array([self._number_of[name] for name in names])
+            numbers = [*map(self._number_of.__getitem__, names)]
         return np.array(numbers, dtype=np.int64)
 
     def _learn(self, names: Collection[str]) -> None:
@@ -181,7 +181,8 @@ class WordCutter:
             if name.endswith(AT_END)
         }
         chunks = {name for name in names if name not in at_end}.union(*at_end.values())
-        self._keep(self._cuts(chunks - self._number_of.keys()))
+        # Not a difference of sets: it would go through all that is known.
+        self._keep(self._cuts(chunk for chunk in chunks if chunk not in self._number_of))
         self._keep({name: self._cut_at_end(pieces) for name, pieces in at_end.items()})
 
     def _keep(self, cuts: Mapping[str, Cut | None]) -> None:
