@@ -115,11 +115,12 @@ class SentenceCutter:
 
     def _cut_at_once(self, text: str, paragraphs: Places) -> list[Span]:
         codes = code_points(text)
-        blacks = np.flatnonzero(~in_table(white_space(), codes))
+        is_white = in_table(white_space(), codes)
+        blacks, whites = np.flatnonzero(~is_white), np.flatnonzero(is_white)
         starts, ends = _without_blanks(paragraphs, blacks)
         if not len(starts):
             return []
-        possible = self._possible_ends(codes, blacks, starts, ends)
+        possible = self._possible_ends(codes, blacks, whites, starts, ends)
         breaks = np.flatnonzero(self._are_ends(text, possible))
         # The two sides of a break stand next to each other in these.
         is_first = np.isin(all_starts := _merged(starts, possible.next_starts[breaks]), starts)
@@ -134,7 +135,7 @@ class SentenceCutter:
         return [(a, b) for a, b in zip(sentence_starts, all_ends, strict=True) if a < b]
 
     def _possible_ends(
-        self, codes: Codes, blacks: Places, starts: Places, ends: Places
+        self, codes: Codes, blacks: Places, whites: Places, starts: Places, ends: Places
     ) -> _PossibleEnds:
         """Full stops with a mark, or white space and a token, behind; of one word's, the last."""
         stops = np.flatnonzero(in_table(self._is_end, codes))
@@ -146,8 +147,7 @@ class SentenceCutter:
         counts = is_mark | (next_black > stops + 1)
         stops, paragraph, is_mark = stops[counts], paragraph[counts], is_mark[counts]
         next_start = next_black[counts]
-        blanks = np.flatnonzero(in_table(ascii_blanks(), codes))
-        whites = np.flatnonzero(in_table(white_space(), codes))
+        blanks = whites[in_table(ascii_blanks(), codes[whites])]
         next_white = np.append(whites, len(codes))[np.searchsorted(whites, next_start)]
         last_blank = np.insert(blanks, 0, -1)[np.searchsorted(blanks, stops)]
         word_start = np.maximum(last_blank + 1, starts[paragraph])

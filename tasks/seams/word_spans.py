@@ -164,17 +164,19 @@ class WordCutter:
 
     def _numbers(self, names: Sequence[str]) -> Places:
         numbers = [*map(self._number_of.get, names)]
-        if None in numbers:
-            new = {name for name, number in zip(names, numbers, strict=True) if number is None}
-            if len(self._number_of) + len(new) > MOST_CUTS:
-                self._forget()
-                new = {*names}
-            self._learn(new)
-            numbers = [*map(self._number_of.__getitem__, names)]
+        new = [place for place, number in enumerate(numbers) if number is None]
+        if new and len(self._number_of) + len(new) > MOST_CUTS:
+            self._forget()
+            new = [*range(len(names))]
+        self._learn({names[place] for place in new})
+        for place in new:
+            numbers[place] = self._number_of[names[place]]
         return np.array(numbers, dtype=np.int64)
 
     def _learn(self, names: Collection[str]) -> None:
         """Cut many new chunks at once; saves the time that single calls take."""
+        if not names:
+            return
         at_end = {
             name: _pieces_at_end(name.removesuffix(AT_END))
             for name in names
