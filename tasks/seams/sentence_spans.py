@@ -14,7 +14,7 @@ places and asks the same question of NLTK's own methods; it asks less often, for
 - **The rest recurs**: `Mr. Darcy`. The answer is remembered by the whole context.
 
 Places are found by the array, those of many paragraphs at once: a search in each costs more than
-its sentences. NLTK's `regex` and Python differ in what white space is by U+001C to U+001F alone, and
+its sentences. NLTK's `regex` and Python differ in what white space is by U+001C to U+001F alone;
 paragraphs with these go to NLTK itself.
 """
 
