@@ -31,7 +31,7 @@ with left_out("sklearn", "scipy"):  # of NLTK's classifiers: 120 MB and 1.5 s of
     from nltk.tokenize.treebank import TreebankWordDetokenizer
 
 CHARACTERS = re.compile(r"\S|(?<=\S)\s+(?=\S)")
-CHARACTERS_AT_ONCE = 1_000_000  # from which sentence boundaries are learned
+CHARACTERS_AT_ONCE = 250_000  # from which sentence boundaries are learned
 SENTENCE_ENDS = frozenset(".!?")
 QUOTATION_MARKS = ("``", "''")  # what NLTK makes of '"', and of either of them
 
