@@ -6,7 +6,8 @@ out   the vocabulary: four special tokens, then words or characters by falling f
       the model to go on from come first, with the ids that they have there
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 
 import numpy as np
@@ -71,13 +72,16 @@ def count(run: StepRun, settings: CountSettings) -> None:
     types = _merged(run, TOKEN_COUNTS)
     ends = types.filter(pc.is_null(types["token"]))
     [num_sentences], [num_runs] = (ends[name].to_pylist() for name in ("count", "num_books"))
-    kept = _frequent(types, settings.minimum_count, inherited)
+    words = types.filter(pc.is_valid(types["token"]))
+    counts = _frequent(words, settings.minimum_count, inherited)
     written = {**(inherited.written_of if inherited else {})}
     if settings.lower_case and unit == "word":
-        written |= written_forms(_spellings_of(_merged(run, SPELLING_COUNTS), kept.keys()))
+        merged = _merged(run, SPELLING_COUNTS)
+        inside = merged.filter(pc.not_equal(merged["count"], 0))
+        written |= written_forms(lambda: _spellings(inside), counts.keys())
     try:
         vocabulary = build_vocabulary(
-            {token: count for token, (count, _) in kept.items()},
+            counts,
             num_sentences=num_sentences,
             num_runs=num_runs,
             minimum_count=settings.minimum_count,
@@ -91,8 +95,7 @@ def count(run: StepRun, settings: CountSettings) -> None:
         raise UserMistake(
             f"The books make no vocabulary: {error}.", "Add text, or lower minimum_count."
         ) from error
-    books_with = {token: num_books for token, (_, num_books) in kept.items()}
-    run.write(VOCABULARY, _columns(vocabulary, books_with, num_runs))
+    run.write(VOCABULARY, _columns(vocabulary, words, num_runs))
     run.drop_parts(TOKEN_COUNTS, SPELLING_COUNTS)
 
 
@@ -200,27 +203,23 @@ def _merged(run: StepRun, table: Table) -> pa.Table:
     return merged
 
 
-def _frequent(
-    types: pa.Table, minimum_count: int, inherited: Vocabulary | None
-) -> dict[str, tuple[int, int]]:
-    """(count, num_books) of the types that may be known; the others count as `_unknown_`."""
-    words = types.filter(pc.is_valid(types["token"]))
+def _frequent(words: pa.Table, minimum_count: int, inherited: Vocabulary | None) -> dict[str, int]:
+    """Counts of the types that may be known; the others count as `_unknown_`."""
     known = pa.array(inherited.tokens if inherited else [], pa.string())
     frequent = pc.or_(
         pc.greater_equal(words["count"], minimum_count), pc.is_in(words["token"], known)
     )
-    rows = words.filter(frequent).to_pydict()
-    numbers = zip(rows["count"], rows["num_books"], strict=True)
-    kept = dict(zip(rows["token"], numbers, strict=True))
+    rows = words.filter(frequent).select(["token", "count"]).to_pydict()
+    counts: dict[str, int] = dict(zip(rows["token"], rows["count"], strict=True))
     rare = pc.sum(words.filter(pc.invert(frequent))["count"]).as_py() or 0
     unknown = SPECIAL_TOKENS[UNKNOWN]
-    count, num_books = kept.get(unknown, (0, 0))
-    return {**kept, unknown: (count + rare, num_books)}
+    counts[unknown] = counts.get(unknown, 0) + rare
+    return counts
 
 
-def _spellings_of(spellings: pa.Table, kept: Collection[str]) -> dict[str, int]:
-    pairs = zip(spellings["token"].to_pylist(), spellings["count"].to_pylist(), strict=True)
-    return {token: count for token, count in pairs if count and token.lower() in kept}
+def _spellings(counts: pa.Table) -> Iterator[tuple[str, int]]:
+    for batch in counts.to_batches(max_chunksize=10_000):
+        yield from zip(batch["token"].to_pylist(), batch["count"].to_pylist(), strict=True)
 
 
 def _unit(run: StepRun) -> Unit:
@@ -231,20 +230,31 @@ def _unit(run: StepRun) -> Unit:
     return "word"
 
 
-def written_forms(spellings: Mapping[str, int]) -> dict[str, str]:
-    """How a text mostly writes each token inside its sentences, by the token in lower case.
+def written_forms(
+    spellings: Callable[[], Iterable[tuple[str, int]]], tokens: Collection[str]
+) -> dict[str, str]:
+    """How a text mostly writes tokens inside its sentences, where not in lower case.
 
-    Capitals open lines of verse, too: the form in lower case is taken unless it is rare.
+    Capitals open lines of verse, too: the form in lower case is taken unless it is rare. Memory
+    holds only tokens that have another form.
+
+    Args:
+        spellings: gives each spelling once, with its count; it is called twice.
+        tokens: in lower case; others are passed over.
     """
-    forms: dict[str, list[tuple[int, str]]] = {}
-    for spelling, count in spellings.items():
-        forms.setdefault(spelling.lower(), []).append((count, spelling))
-    written = {}
-    for token, own in forms.items():
-        in_lower_case = sum(count for count, spelling in own if spelling == token)
-        if in_lower_case < LEAST_LOWER_CASE_SHARE * sum(count for count, _ in own):
-            written[token] = max(own, key=lambda form: (form[0], form[1]))[1]
-    return written
+    most_frequent: dict[str, tuple[int, str]] = {}
+    total: Counter[str] = Counter()
+    for spelling, count in spellings():
+        token = spelling.lower()
+        if spelling != token and token in tokens:
+            most_frequent[token] = max(most_frequent.get(token, (0, "")), (count, spelling))
+            total[token] += count
+    in_lower_case = {token: count for token, count in spellings() if token in most_frequent}
+    return {
+        token: spelling
+        for token, (_, spelling) in most_frequent.items()
+        if (lower := in_lower_case.get(token, 0)) < LEAST_LOWER_CASE_SHARE * (lower + total[token])
+    }
 
 
 def _inherited(run: StepRun, settings: CountSettings, unit: Unit) -> Vocabulary | None:
@@ -266,11 +276,12 @@ def _inherited(run: StepRun, settings: CountSettings, unit: Unit) -> Vocabulary 
     return inherited
 
 
-def _columns(
-    vocabulary: Vocabulary, books_with: Mapping[str, int], num_runs: int
-) -> dict[str, object]:
+def _columns(vocabulary: Vocabulary, words: pa.Table, num_runs: int) -> dict[str, object]:
     special = len(SPECIAL_TOKENS)
-    num_books = [0] + [num_runs] * (special - 1)
+    known = pa.array(vocabulary.tokens[special:], pa.string())
+    books_with = (
+        words["num_books"].take(pc.index_in(known, words["token"].combine_chunks())).fill_null(0)
+    )
     return {
         "token_id": range(len(vocabulary)),
         "token": vocabulary.tokens,
@@ -278,6 +289,5 @@ def _columns(
         "count": vocabulary.counts,
         "lower_case": [vocabulary.lower_case] * len(vocabulary),
         "unit": [vocabulary.unit] * len(vocabulary),
-        "num_books": num_books
-        + [books_with.get(token, 0) for token in vocabulary.tokens[special:]],
+        "num_books": [0] + [num_runs] * (special - 1) + books_with.to_pylist(),
     }

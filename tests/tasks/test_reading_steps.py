@@ -18,6 +18,7 @@ from tasks.count import CountSettings, count, written_forms
 from tasks.encode import (
     EncodedSection,
     EncodeSettings,
+    KnownTokens,
     encode,
     encoded_sentences,
     token_id_columns,
@@ -222,7 +223,8 @@ def test_words_stand_for_as_many_characters_as_characters_do(
 
 
 def test_sentences_as_ids() -> None:
-    words = Vocabulary(("_nothing_", "_start_", "_end_", "_unknown_", "a", "b"), (0,) * 6, True)
+    known = ["_nothing_", "_start_", "_end_", "_unknown_", "a", "b"]
+    words = KnownTokens(pa.table({"token": known, "lower_case": [True] * len(known)}))
     tokens = pa.array(
         [["A", "b"], ["c"], [], ["b"]], pa.list_(pa.dictionary(pa.int32(), pa.string()))
     )
@@ -233,6 +235,15 @@ def test_sentences_as_ids() -> None:
     assert (token_ids.tolist(), ends.tolist()) == ([3, 2, 2], [2, 3])
     none = encoded_sentences(tokens.slice(4, 0), words)
     assert [part.tolist() for part in none] == [[], []]
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_known_tokens_have_the_ids_that_the_vocabulary_gives_them(lower_case: bool) -> None:
+    known = ("_nothing_", "_start_", "_end_", "_unknown_", "a", "İ".lower(), "ß", "<unk>", "B")
+    columns = {"token": known, "lower_case": [lower_case] * len(known)}
+    words = ["A", "a", "B", "b", "İ", "ß", "SS", "<unk>", "_end_", "_END_", ""]
+    ids = KnownTokens(pa.table(columns)).ids(words)
+    assert ids.tolist() == Vocabulary(known, (0,) * len(known), lower_case).encode(words)
 
 
 def test_token_ids_of_a_book_by_hand() -> None:
@@ -447,7 +458,13 @@ def test_how_a_text_mostly_writes_a_token() -> None:
         "Rose": 9,
         "éTÉ": 1,
     }
-    assert written_forms(spellings) == {"romeo": "Romeo", "i": "I", "rose": "Rose", "été": "éTÉ"}
+    tokens = {spelling.lower() for spelling in spellings}
+    assert written_forms(spellings.items, tokens) == {
+        "romeo": "Romeo",
+        "i": "I",
+        "rose": "Rose",
+        "été": "éTÉ",
+    }
 
 
 def test_the_same_bytes_in_two_formats_are_taken_once(tmp_path: Path) -> None:
