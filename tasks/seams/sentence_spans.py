@@ -42,7 +42,7 @@ BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 ASCII_BLANKS = " \n\t\r\v\f"
 CHARACTERS_AT_ONCE = 500_000  # each needs 30 bytes meanwhile
 
-MOST_ANSWERS = 100_000
+MOST_ANSWERS = 50_000
 """Answers of either kind remembered, at some 150 bytes each; all are forgotten beyond."""
 LONGEST_QUESTION = 100
 Answer = TypeVar("Answer")

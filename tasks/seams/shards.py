@@ -28,6 +28,7 @@ from data.left_out import left_out
 from data.schemas import Table
 from data.settings import Settings
 from data.store import PARQUET, Store, TableWriter
+from tasks.seams.kept import turn_to
 
 Runner = Literal["processes", "dask", "ray"]
 
@@ -86,6 +87,7 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
 
     @wraps(work)
     def working(*arguments: Any, **named: Any) -> None:
+        turn_to(name)
         if parent_process():
             with left_out("pandas"):
                 pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second

@@ -17,6 +17,7 @@ import pyarrow as pa
 from data.left_out import left_out
 from models.vocabulary import Unit
 from tasks.seams.chunks import Span
+from tasks.seams.kept import kept
 from tasks.seams.sentence_spans import BLANK_LINES, SentenceCutter, paragraphs_of
 from tasks.seams.word_spans import CutSentences, WordCutter
 
@@ -179,7 +180,7 @@ def words_of(tokens: Sequence[str], unit: Unit) -> Sequence[str]:
     return tokens if unit == "word" else tokens_of(as_written(tokens, unit), "word")
 
 
-@lru_cache(maxsize=1)
+@kept  # a hundred megabytes where a library was cut
 def _cutter() -> WordCutter:
     return WordCutter(partial(nltk_word_spans, NLTKWordTokenizer()))
 

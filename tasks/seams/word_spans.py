@@ -50,7 +50,7 @@ FINAL_PERIOD = re.compile(rf"((?:.*[^.])?)\.([{re.escape(CLOSING_MARKS)}]*)")
 AT_END = " "  # what the name of a sentence's last chunk has more than the chunk itself
 DEPENDS = 0  # the number of all chunks that depend on their places, or are too long
 
-MOST_CUTS = 200_000
+MOST_CUTS = 120_000
 """As many are remembered, 250 bytes each; beyond, all are forgotten. 38 plays: 100,000."""
 LONGEST_CHUNK = 64
 CHUNKS_A_CALL = 4_000  # far below NLTK's limit of 5 seconds a substitution
