@@ -31,14 +31,18 @@ BOOKLOOM = HERE / "language_model.py"
 Figures = dict[str, Any]
 
 
-def environment(folder: Path) -> str:
-    """The Python of the peers' environment, made anew where the requirements have changed."""
+def environment(folder: Path, requirements: Path, *options: str) -> str:
+    """The Python of the peers' environment, made anew where the requirements have changed.
+
+    `options` are pip's.
+    """
     python, installed = folder / "bin/python", folder / "installed.txt"
-    wanted = REQUIREMENTS.read_text()
+    wanted = requirements.read_text()
     if not installed.exists() or installed.read_text() != wanted:
         print(f"installing the peers into {folder}", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", REQUIREMENTS], check=True)
+        install = [python, "-m", "pip", "install", "-q", *options, "-r", requirements]
+        subprocess.run(install, check=True)
         installed.write_text(wanted)
     return str(python)
 
@@ -132,7 +136,7 @@ def main() -> None:
     if unknown := set(names) - set(SCRIPTS):
         parser.error(f"--peers {','.join(sorted(unknown))}: the peers are {', '.join(SCRIPTS)}")
     keep_to_cores(chosen.threads)
-    python = environment(chosen.environment)
+    python = environment(chosen.environment, REQUIREMENTS)
 
     text = ["--train", chosen.train, "--valid", chosen.valid, "--test", chosen.test]
     threads = ["--threads", str(chosen.threads)]

@@ -538,12 +538,16 @@ TEXT_CODES = Table(
         Column("text_id", pa.int32(), "row of text_features"),
         BOOK_ID,
         SECTION_INDEX,
-        Column("code", pa.list_(pa.float32()), "the autoencoder's wide bottleneck"),
-        Column("map_x", pa.float32(), "the autoencoder's 2-d bottleneck, across"),
-        Column("map_y", pa.float32(), "the autoencoder's 2-d bottleneck, up"),
+        Column("code", pa.list_(pa.float32()), "the autoencoders' codes, together of length 1"),
+        Column("map_x", pa.float32(), "the codes' 2-d bottleneck, across"),
+        Column("map_y", pa.float32(), "the codes' 2-d bottleneck, up"),
         Column("cluster", pa.int32(), "the cluster, 0 being the largest"),
         Column("membership", pa.float32(), "share of its cluster in the text, Student-t kernel"),
-        Column("reconstruction_error", pa.float32(), "squared error from the wide code"),
+        Column(
+            "reconstruction_error",
+            pa.float32(),
+            "squared distance from where its code says",
+        ),
     ),
 )
 
@@ -567,9 +571,13 @@ CLUSTER_SCORES = Table(
         Column("method", pa.string(), "what made the clusters"),
         Column("num_texts", pa.int64(), "texts with a label", "texts"),
         Column("num_clusters", pa.int32(), "clusters asked for", "clusters"),
-        Column("accuracy", pa.float64(), "share right under the best matching", nullable=True),
-        Column("nmi", pa.float64(), "normalised mutual information", nullable=True),
-        Column("ari", pa.float64(), "adjusted Rand index", nullable=True),
+        Column("num_seeds", pa.int32(), "seeds that it was tried with"),
+        Column("accuracy", pa.float64(), "mean share right under the best matching", nullable=True),
+        Column("nmi", pa.float64(), "mean normalised mutual information", nullable=True),
+        Column("ari", pa.float64(), "mean adjusted Rand index", nullable=True),
+        Column("accuracy_sd", pa.float64(), "its standard deviation over seeds", nullable=True),
+        Column("nmi_sd", pa.float64(), "its standard deviation over seeds", nullable=True),
+        Column("ari_sd", pa.float64(), "its standard deviation over seeds", nullable=True),
     ),
 )
 

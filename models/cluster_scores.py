@@ -1,4 +1,4 @@
-"""Clusters of texts, how well they fit known labels, and which words mark them.
+"""How well clusters of texts fit known labels, and which words mark them.
 
 Shapes: N texts, V terms, C code width, K clusters, L labels.
 """
@@ -10,15 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_matrix
-from sklearn.cluster import KMeans
-from sklearn.decomposition import TruncatedSVD
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
 
-_KMEANS_STARTS = 10
-AUTOENCODER_METHOD = "autoencoder + k-means"  # as tables of scores call it
+DEFAULT_METHOD = "autoencoders + k-means"  # as tables of scores call it
 
 
 @dataclass(frozen=True)
@@ -43,64 +38,6 @@ class ClusterTerm:
     rank: int
     term: str
     weight: float
-
-
-def kmeans(
-    codes_NC: npt.NDArray[np.float32] | csr_matrix, num_clusters: int, seed: int
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """Cluster by k-means, the best of ten k-means++ starts.
-
-    Cluster 0 is the largest; of two of one size, the one with the earliest text comes first. So
-    equal groupings have equal numbers, whatever the seed.
-
-    Returns:
-        cluster_N: int32, each text's cluster.
-        membership_N: float32 in (0, 1], the chosen cluster's share of the text under a Student-t
-            kernel with one degree of freedom: Xie, Girshick and Farhadi, "Unsupervised deep
-            embedding for clustering analysis" (2016), equation 1.
-
-    Raises:
-        ValueError: if there are fewer texts than clusters, or no cluster is asked for.
-    """
-    num_texts = codes_NC.shape[0]
-    if not 1 <= num_clusters <= num_texts:
-        raise ValueError(f"{num_texts} texts can't be parted into {num_clusters} clusters")
-    # Sums split among threads come in another order, and so in other bits, from run to run.
-    with threadpool_limits(limits=1):
-        model = KMeans(num_clusters, n_init=_KMEANS_STARTS, random_state=seed).fit(codes_NC)
-        squared_distance_NK = np.square(model.transform(codes_NC), dtype=np.float64)
-    kernel_NK = 1 / (1 + squared_distance_NK)
-    membership_N = kernel_NK[np.arange(num_texts), model.labels_] / kernel_NK.sum(axis=1)
-    return _canonical(model.labels_), membership_N.astype(np.float32)
-
-
-def _canonical(cluster_N: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    _, first_K, inverse_N, size_K = np.unique(
-        cluster_N, return_index=True, return_inverse=True, return_counts=True
-    )
-    number_K = np.empty(len(size_K), dtype=np.int32)
-    number_K[np.lexsort((first_K, -size_K))] = np.arange(len(size_K))
-    return number_K[inverse_N]
-
-
-def tfidf_kmeans(features_NV: csr_matrix, num_clusters: int, seed: int) -> npt.NDArray[np.int32]:
-    """Cluster the TF-IDF rows themselves: the first baseline. Numbers and errors as in kmeans."""
-    return kmeans(features_NV, num_clusters, seed)[0]
-
-
-def lsa_kmeans(
-    features_NV: csr_matrix, num_clusters: int, seed: int, *, num_dimensions: int = 50
-) -> npt.NDArray[np.int32]:
-    """Cluster latent semantic analysis scaled to length 1: the second baseline.
-
-    Deerwester et al., "Indexing by latent semantic analysis" (1990). There are fewer dimensions
-    where there are fewer texts or terms. Numbers and errors as in kmeans.
-    """
-    num_dimensions = min(num_dimensions, *features_NV.shape)
-    with threadpool_limits(limits=1):
-        svd = TruncatedSVD(num_dimensions, random_state=seed)
-        codes_NC = normalize(svd.fit_transform(features_NV))
-    return kmeans(codes_NC, num_clusters, seed)[0]
 
 
 def best_matching_accuracy(

@@ -1,12 +1,14 @@
 """Cluster: text_features, text_terms, books, sections -> text_codes, cluster_terms, map.
 
 in    the texts' TF-IDF weights; titles and headings for the map
-does  trains the stacked autoencoder, clusters its wide codes by k-means, draws its 2-d ones
-out   codes, clusters and places; terms; scores against the labels beside simple baselines
+does  trains autoencoders side by side, clusters their codes, draws the codes' map
+out   codes, clusters and places; terms; scores against the labels, over several seeds, beside
+      simple baselines
 """
 
 import math
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,37 +28,22 @@ from data.schemas import (
     TEXT_TERMS,
 )
 from data.settings import Settings
-from models.autoencoder import StackedAutoencoder, encode, fit
-from models.cluster_scores import (
-    AUTOENCODER_METHOD,
-    cluster_terms,
-    kmeans,
-    lsa_kmeans,
-    score_clusters,
-    tfidf_kmeans,
-)
+from models.cluster_methods import BASELINES, autoencoder_clusters
+from models.cluster_scores import DEFAULT_METHOD, cluster_terms, score_clusters
+from models.text_clusters import ClusterRecipe, group_codes, learn_codes, num_epochs
 from tasks.seams.drawing_map import MapPoints, draw_map_html, draw_map_png
 from tasks.seams.report import progress
 from tasks.seams.step_cache import StepRun, step
 
 
 class ClusterSettings(Settings):
-    """The autoencoder and the clusters."""
+    """The autoencoders and the clusters."""
 
     num_clusters: int | None = None
     """By default as many as there are labels; without labels, about the root of half the texts."""
-    layer_widths: tuple[int, ...] = (256,)
-    """Hidden layers between the terms and the code."""
-    code_width: int = 10
-    """Numbers in a text's code, which is what is clustered."""
-    num_steps: int = 600
-    """How much it learns from, in full batches of texts; at least ten passes."""
-    batch_size: int = 64
-    """Texts in each step."""
-    learning_rate: float = 2e-3
-    """Of AdamW, at its highest."""
-    drop_probability: float = 0.5
-    """Share of each text's terms that the autoencoder must do without while it learns."""
+    recipe: ClusterRecipe = ClusterRecipe()
+    num_seeds: int = 5
+    """How many seeds the scores are averaged over, where there are labels."""
     num_terms_shown: int = 10
     """Terms kept for each cluster."""
 
@@ -82,23 +69,20 @@ def cluster(run: StepRun, settings: ClusterSettings) -> None:
         )
     num_clusters = min(wanted, num_texts)
     seed = run.context.seed
-    model = StackedAutoencoder(
-        len(terms), layer_widths=settings.layer_widths, code_width=settings.code_width, seed=seed
-    )
-    num_epochs = max(10, math.ceil(settings.num_steps * settings.batch_size / num_texts))
-    with progress("autoencode", num_epochs, "epochs") as advance:
-        for record in fit(
-            model,
-            features_NV,
-            epochs=num_epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            drop_probability=settings.drop_probability,
-            seed=seed,
-        ):
-            advance(1, f"loss {record.code_loss_nats:.3f}")
-    encoding = encode(model, features_NV)
-    cluster_N, membership_N = kmeans(encoding.codes_NC, num_clusters, seed)
+    with progress("autoencode", num_epochs(settings.recipe, num_texts), "epochs") as advance:
+        try:
+            learned = learn_codes(
+                features_NV,
+                settings.recipe,
+                seed,
+                lambda record: advance(1, f"squared error {record.code_loss:.3f}"),
+            )
+        except ValueError as error:
+            raise UserMistake(
+                f"The texts get no codes: {error}.", "Change cluster.recipe."
+            ) from error
+    encoding = learned.encoding
+    cluster_N, membership_N = group_codes(encoding.codes_NC, settings.recipe, num_clusters, seed)
     found_terms = cluster_terms(features_NV, cluster_N, terms, settings.num_terms_shown)
     run.write(
         TEXT_CODES,
@@ -111,7 +95,7 @@ def cluster(run: StepRun, settings: ClusterSettings) -> None:
             "map_y": encoding.map_N2[:, 1],
             "cluster": cluster_N,
             "membership": membership_N,
-            "reconstruction_error": encoding.reconstruction_error_N,
+            "reconstruction_error": learned.errors(),
         },
     )
     run.write(
@@ -123,12 +107,7 @@ def cluster(run: StepRun, settings: ClusterSettings) -> None:
             "weight": [found.weight for found in found_terms],
         },
     )
-    methods = {
-        AUTOENCODER_METHOD: cluster_N,
-        "TF-IDF + k-means": tfidf_kmeans(features_NV, num_clusters, seed),
-        "LSA + k-means": lsa_kmeans(features_NV, num_clusters, seed),
-    }
-    rows = [score_row(name, found, labels, num_clusters) for name, found in methods.items()]
+    rows = list(_score_rows(settings, features_NV, labels, num_clusters, seed))
     run.write(CLUSTER_SCORES, {name: [row[name] for row in rows] for name in rows[0]})
     terms_of: dict[int, list[str]] = defaultdict(list)
     for found in found_terms:
@@ -160,17 +139,44 @@ def default_num_clusters(labels: list[str | None]) -> int:
     return len({label for label in labels if label}) or max(2, round(math.sqrt(len(labels) / 2)))
 
 
+def _score_rows(
+    settings: ClusterSettings,
+    features_NV: csr_matrix,
+    labels: list[str | None],
+    num_clusters: int,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    """Rows of `cluster_scores`; without two labels there is nothing to hold clusters against."""
+    methods = {DEFAULT_METHOD: autoencoder_clusters(settings.recipe), **BASELINES}
+    is_judged = len({label for label in labels if label}) > 1
+    seeds = range(seed, seed + settings.num_seeds) if is_judged else ()
+    with progress("hold against labels", len(methods) * len(seeds), "runs") as advance:
+        for name, method in methods.items():
+            found = []
+            for one in seeds:
+                found.append(method(features_NV, num_clusters, one))
+                advance(1, name)
+            yield score_row(name, found, labels, num_clusters)
+
+
 def score_row(
-    method: str, cluster_N: Any, labels: list[str | None], num_clusters: int
+    method: str, found: Sequence[Any], labels: list[str | None], num_clusters: int
 ) -> dict[str, Any]:
-    """A row of `cluster_scores`; without two labels there is nothing to hold clusters against."""
+    """The mean scores of some clusterings of the same texts, of those that have a label."""
     labelled = [index for index, label in enumerate(labels) if label]
     known = [label for label in labels if label]
-    row: dict[str, Any] = dict.fromkeys(("accuracy", "nmi", "ari"))
-    if len(set(known)) > 1:
-        scores = score_clusters(cluster_N[labelled], known)
-        row = {"accuracy": scores.accuracy, "nmi": scores.nmi, "ari": scores.ari}
-    return {"method": method, "num_texts": len(known), "num_clusters": num_clusters, **row}
+    scores = [score_clusters(cluster_N[labelled], known) for cluster_N in found]
+    row: dict[str, Any] = {
+        "method": method,
+        "num_texts": len(known),
+        "num_clusters": num_clusters,
+        "num_seeds": len(found),
+    }
+    for name in ("accuracy", "nmi", "ari"):
+        values = [getattr(one, name) for one in scores]
+        row[name] = float(np.mean(values)) if values else None
+        row[f"{name}_sd"] = float(np.std(values)) if values else None
+    return row
 
 
 def _names(run: StepRun, texts: pa.Table) -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ from data.schemas import (
     VOCABULARY,
 )
 from data.settings import Settings
-from models.cluster_scores import AUTOENCODER_METHOD
+from models.cluster_scores import DEFAULT_METHOD
 from tasks.seams.step_cache import StepRun, step
 
 
@@ -77,7 +77,7 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
             last[f"num_{unit}_right"] / last[f"num_{unit}"] if last else None
         )
     for row in run.read(CLUSTER_SCORES).to_pylist():
-        if row["method"] == AUTOENCODER_METHOD:
+        if row["method"] == DEFAULT_METHOD:
             values |= {f"cluster_{name}": row[name] for name in ("accuracy", "nmi", "ari")}
     log = run.read(TRAINING_LOG)
     clocked = {

@@ -1,12 +1,13 @@
 """Weigh: books, sections, sentences -> text_features, text_terms.
 
 in    the sentences of every section
-does  weighs each section's words by TF-IDF, whatever unit the language model works on
+does  weighs each section's words by TF-IDF, or counts its function words, whatever unit the
+      language model works on
 out   one sparse row a section, with its book's genre as label, and what the columns mean
 """
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,16 +15,20 @@ from data.errors import UserMistake
 from data.schemas import BOOKS, SENTENCES, TEXT_FEATURES, TEXT_TERMS
 from data.settings import Settings
 from data.stop_words import stop_words_of
-from models.text_weights import tf_idf
+from models.text_weights import function_word_weights, tf_idf
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.tokeniser import as_written, words_of
 
 QUOTATION_TOKENS = 20
+WEIGHTS = {"topic": tf_idf, "style": function_word_weights}
 
 
 class WeighSettings(Settings):
     """What counts as a text and as a term."""
 
+    purpose: Literal["topic", "style"] = "topic"
+    """What texts are to be told apart by: what they are about, by TF-IDF, or how they speak, by
+    their function words and marks."""
     minimum_tokens: int = 50
     """Shorter sections are no texts of their own: too few words to place them by."""
     minimum_texts: int = 5
@@ -49,7 +54,7 @@ def weigh(run: StepRun, settings: WeighSettings) -> None:
             words_in[section] += words_of(row["tokens"], row["unit"])
     texts = {key: t for key, t in words_in.items() if len(t) >= settings.minimum_tokens}
     try:
-        weights = tf_idf(
+        weights = WEIGHTS[settings.purpose](
             list(texts.values()),
             stop_words=[stop_words_of(language_of[book_id]) for book_id, _ in texts],
             min_texts=min(settings.minimum_texts, max(1, len(texts) // 2)),

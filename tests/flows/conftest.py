@@ -42,7 +42,11 @@ def tiny_settings(shelf: Path, store: Path) -> dict[str, Any]:
         "tune": {"num_sentences": 10, "beam_width": 8, "cache_flatness": (0.3, 1.0)},
         "recover": {"num_sentences": 30, "beam_width": 8, "num_examples": 5},
         "weigh": {"minimum_texts": 2},
-        "cluster": {"num_clusters": 3, "num_steps": 20, "layer_widths": [16], "code_width": 4},
+        "cluster": {
+            "num_clusters": 3,
+            "recipe": {"epochs": 2, "hidden_width": 8, "code_width": 4},
+            "num_seeds": 2,
+        },
     }
 
 

@@ -103,7 +103,7 @@ def test_second_run_recomputes_nothing(miniature_run: Any) -> None:
 
 def test_a_setting_reruns_what_depends_on_it_and_no_more(miniature_run: Any) -> None:
     settings = {**miniature_run.settings, "cluster": {**miniature_run.settings["cluster"]}}
-    settings["cluster"]["code_width"] = 5
+    settings["cluster"]["num_terms_shown"] = 5
     assert set(run_pipeline(settings)["recomputed"]) == {"cluster"}
 
 

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from models import autoencoder
 from models.autoencoder import EpochRecord, StackedAutoencoder, encode, fit
-from models.cluster_scores import kmeans
+from models.clusterers import kmeans
 
 TOPIC_N = np.repeat(np.array([0, 1, 2], dtype=np.int32), [24, 18, 12])
 

@@ -10,57 +10,12 @@ from scipy.sparse import csr_matrix
 from models.cluster_scores import (
     best_matching_accuracy,
     cluster_terms,
-    kmeans,
-    lsa_kmeans,
     score_clusters,
-    tfidf_kmeans,
 )
-
-PLANTED_N = np.repeat(np.array([0, 1, 2], dtype=np.int32), [9, 7, 5])
 
 
 def ints(*numbers: int) -> np.ndarray:
     return np.array(numbers, dtype=np.int32)
-
-
-def planted_topics(seed: int = 0) -> csr_matrix:
-    """21 texts of three topics that share no term but a faint one."""
-    random = np.random.default_rng(seed)
-    weights_NV = np.kron(np.eye(3), np.ones(4))[PLANTED_N] * random.uniform(0.5, 1, (21, 12))
-    weights_NV = np.hstack([weights_NV, np.full((21, 1), 0.1)])
-    return csr_matrix(weights_NV / np.linalg.norm(weights_NV, axis=1, keepdims=True), dtype="f4")
-
-
-def test_planted_topics_are_found_by_each_method_and_numbered_by_size() -> None:
-    features_NV = planted_topics()
-    shuffled = np.random.default_rng(1).permutation(21)
-    for seed in (0, 1, 2):
-        for order in (np.arange(21), shuffled):
-            expected = PLANTED_N[order]
-            assert (tfidf_kmeans(features_NV[order], 3, seed) == expected).all()
-            assert (lsa_kmeans(features_NV[order], 3, seed) == expected).all()
-
-
-def test_clusters_of_one_size_are_numbered_by_their_first_text() -> None:
-    codes_NC = np.array([[9, 9], [0, 0], [9, 8], [0, 1], [-9, 0]], dtype=np.float32)
-    for seed in range(5):
-        cluster_N, _ = kmeans(codes_NC, 3, seed)
-        assert cluster_N.tolist() == [0, 1, 0, 1, 2]
-        assert cluster_N.dtype == np.int32
-
-
-def test_membership_is_the_share_of_a_student_kernel() -> None:
-    _, membership_N = kmeans(np.array([[0.0], [0], [0], [3], [3]], dtype=np.float32), 2, 0)
-    # On its own centre the kernel is 1, at distance 3 from the other it is 1 / (1 + 9).
-    np.testing.assert_allclose(membership_N, 1 / 1.1, rtol=1e-6)
-    alone = kmeans(np.array([[0.0], [5]], dtype=np.float32), 1, 0)[1]
-    assert alone.tolist() == [1, 1]
-
-
-@pytest.mark.parametrize("num_clusters", [0, 4])
-def test_as_many_clusters_as_texts_at_most(num_clusters: int) -> None:
-    with pytest.raises(ValueError, match=f"3 texts can't be parted into {num_clusters}"):
-        kmeans(np.eye(3, dtype=np.float32), num_clusters, 0)
 
 
 def test_perfect_and_permuted_labels_score_one() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data.stop_words import ENGLISH_STOP_WORDS, stop_words_of
-from models.text_weights import tf_idf
+from models.text_weights import function_word_weights, tf_idf
 
 TEXTS = [
     ["The", "king", "KING", ",", "crown"],
@@ -80,3 +80,15 @@ def test_stop_words_are_folded_function_words_and_no_nouns() -> None:
     assert all(word == word.casefold() for word in ENGLISH_STOP_WORDS)
     assert {"the", "thou", "hath", "'tis", "n't", "'ll", "wherefore", "ye"} <= ENGLISH_STOP_WORDS
     assert ENGLISH_STOP_WORDS.isdisjoint({"king", "love", "man", "sea", "good", "come", "lord"})
+
+
+def test_style_is_function_words_and_marks_by_their_counts() -> None:
+    texts = [["The", "king", ",", "the", "sea"], ["A", "sea", ",", "a", "man", "."]]
+    stop_words = [frozenset({"the", "a"})] * 2
+    weights = function_word_weights(texts, stop_words=stop_words, min_texts=1, max_terms=9)
+    assert weights.terms == [",", ".", "a", "the"]
+    expected = np.array([[1, 0, 0, 2], [1, 1, 2, 0]]) / np.sqrt([[5], [6]])
+    np.testing.assert_allclose(weights.features_NV.toarray(), expected, rtol=1e-6)
+    assert weights.inverse_document_frequency_V.tolist() == [1, 1, 1, 1]
+    with pytest.raises(ValueError, match="none but content words"):
+        function_word_weights([["king"]], stop_words=[frozenset()], min_texts=1, max_terms=9)

@@ -1,0 +1,93 @@
+"""Ways to cluster texts, by name: the default one, its variants, and the simple ones that it has
+to beat. All take the same features.
+
+Shapes: N texts, V terms, K clusters.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+from sklearn.decomposition import NMF, TruncatedSVD
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from models.autoencoder import StackedAutoencoder, encode, fit
+from models.cluster_scores import DEFAULT_METHOD
+from models.clusterers import by_size, kmeans
+from models.text_clusters import ClusterRecipe, group_codes, learn_codes, num_epochs
+
+Clusters = npt.NDArray[np.int32]
+Method = Callable[[csr_matrix, int, int], Clusters]
+_NMF_ROUNDS = 400
+_RECIPE = ClusterRecipe()
+
+
+def autoencoder_clusters(recipe: ClusterRecipe) -> Method:
+    """Clusters of learned codes, by the recipe."""
+
+    def clusters(features_NV: csr_matrix, num_clusters: int, seed: int) -> Clusters:
+        codes_NC = learn_codes(features_NV, recipe, seed).encoding.codes_NC
+        return group_codes(codes_NC, recipe, num_clusters, seed).cluster_N
+
+    return clusters
+
+
+def term_autoencoder_kmeans(features_NV: csr_matrix, num_clusters: int, seed: int) -> Clusters:
+    """Clusters of the codes of one denoising autoencoder that reads the terms themselves."""
+    model = StackedAutoencoder(features_NV.shape[1], seed=seed)
+    for _ in fit(model, features_NV, epochs=num_epochs(_RECIPE, features_NV.shape[0]), seed=seed):
+        pass
+    return kmeans(encode(model, features_NV).codes_NC, num_clusters, seed).cluster_N
+
+
+def tfidf_kmeans(features_NV: csr_matrix, num_clusters: int, seed: int) -> Clusters:
+    """Clusters of the TF-IDF rows themselves. Numbers and errors as `grouped`'s."""
+    return kmeans(features_NV, num_clusters, seed).cluster_N
+
+
+def lsa_kmeans(
+    features_NV: csr_matrix, num_clusters: int, seed: int, *, num_dimensions: int = 50
+) -> Clusters:
+    """Clusters of latent semantic analysis scaled to length 1.
+
+    Deerwester et al., "Indexing by latent semantic analysis" (1990). There are fewer dimensions
+    where there are fewer texts or terms. Numbers and errors as `grouped`'s.
+    """
+    num_dimensions = min(num_dimensions, *features_NV.shape)
+    with threadpool_limits(limits=1):
+        svd = TruncatedSVD(num_dimensions, random_state=seed)
+        codes_NC = normalize(svd.fit_transform(features_NV))
+    return kmeans(codes_NC, num_clusters, seed).cluster_N
+
+
+def nmf_topics(features_NV: csr_matrix, num_clusters: int, seed: int) -> Clusters:
+    """Each text's foremost topic of a non-negative factorisation: Xu, Liu and Gong, "Document
+    clustering based on non-negative matrix factorization" (2003).
+    """
+    with threadpool_limits(limits=1):
+        model = NMF(num_clusters, init="nndsvda", max_iter=_NMF_ROUNDS, tol=1e-3, random_state=seed)
+        topics_NK = model.fit_transform(features_NV)
+    return by_size(topics_NK.argmax(axis=1).astype(np.int32))
+
+
+BASELINES: Mapping[str, Method] = {
+    "TF-IDF + k-means": tfidf_kmeans,
+    "LSA + k-means": lsa_kmeans,
+    "NMF": nmf_topics,
+}
+METHODS: Mapping[str, Method] = {
+    DEFAULT_METHOD: autoencoder_clusters(_RECIPE),
+    "autoencoders + Gaussian mixture": autoencoder_clusters(
+        replace(_RECIPE, clusterer="gaussian_mixture")
+    ),
+    "autoencoders + HDBSCAN": autoencoder_clusters(replace(_RECIPE, clusterer="hdbscan")),
+    "one autoencoder + k-means": autoencoder_clusters(replace(_RECIPE, num_members=1)),
+    "autoencoders without company + k-means": autoencoder_clusters(
+        replace(_RECIPE, target_share=0.0, company_share=0.0)
+    ),
+    "autoencoder of terms + k-means": term_autoencoder_kmeans,
+    **BASELINES,
+}

@@ -1,0 +1,92 @@
+"""Correspondence analysis and company against brute force."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix, random_array
+
+from models import text_space as module
+from models.text_space import TextSpace, in_company, neighbours
+
+
+def some_features(num_texts: int = 12, num_terms: int = 8, seed: int = 0) -> csr_matrix:
+    drawn = random_array(
+        (num_texts, num_terms), density=0.5, rng=np.random.default_rng(seed), format="csr"
+    )
+    return csr_matrix(drawn)
+
+
+def residuals(features_NV: csr_matrix) -> np.ndarray:
+    """Shares less the mean ones, over the roots of the mean ones."""
+    dense = features_NV.toarray()
+    shares = dense / np.maximum(dense.sum(axis=1, keepdims=True), 1e-300)
+    mean = shares.mean(axis=0)
+    whole = shares.sum(axis=1, keepdims=True)
+    return (shares - whole * mean) / np.sqrt(np.where(mean > 0, mean, 1))
+
+
+@pytest.mark.parametrize("small", [0, 300])
+def test_axes_are_the_singular_vectors_of_the_residuals(
+    small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SMALL", small)
+    features_NV = some_features()
+    space = TextSpace.of(features_NV, 3)
+    _, _, expected = np.linalg.svd(residuals(features_NV), full_matrices=False)
+    np.testing.assert_allclose(np.abs(space.axes_VD.T), np.abs(expected[:3]), atol=1e-5)
+    places = residuals(features_NV) @ space.axes_VD
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    np.testing.assert_allclose(space.points(features_NV), places, atol=1e-5)
+    again = TextSpace.of(features_NV, 3)
+    assert (again.axes_VD == space.axes_VD).all()
+
+
+def test_angles_between_texts_are_those_of_chi_squared_residuals_when_all_axes_are_kept() -> None:
+    features_NV = some_features()
+    points = TextSpace.of(features_NV, 100).points(features_NV)
+    whole = residuals(features_NV)
+    whole /= np.linalg.norm(whole, axis=1, keepdims=True)
+    np.testing.assert_allclose(points @ points.T, whole @ whole.T, atol=1e-4)
+
+
+def test_what_sets_nothing_off_is_nowhere() -> None:
+    same = csr_matrix(np.ones((4, 3)))
+    assert not np.isnan(TextSpace.of(same, 2).points(same)).any()
+    features_NV = some_features()
+    space = TextSpace.of(features_NV, 3)
+    assert (space.points(csr_matrix((2, 8))) == 0).all()
+    one = csr_matrix(np.ones((1, 3)))
+    assert TextSpace.of(one, 5).points(one).shape == (1, 1)
+
+
+def test_features_are_texts_and_not_negative() -> None:
+    with pytest.raises(ValueError, match="no texts"):
+        TextSpace.of(csr_matrix((0, 3)), 2)
+    with pytest.raises(ValueError, match=r"feature -1\.0"):
+        TextSpace.of(csr_matrix([[-1.0, 1.0]]), 2)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 5, 1000])
+def test_neighbours_are_the_nearest_by_angle(
+    rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", rows_at_once)
+    points = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    means = neighbours(points, 3).toarray()
+    for row, mean in enumerate(means):
+        nearest = [n for n in np.argsort(-points @ points[row]) if n != row][:3]
+        assert set(np.flatnonzero(mean)) == set(nearest)
+        assert mean[nearest] == pytest.approx([1 / 3] * 3)
+    asked = neighbours(points, 1, points[4:6]).toarray()
+    assert asked.argmax(axis=1).tolist() == [4, 5]
+    assert neighbours(points[:1], 3).toarray().tolist() == [[0.0]]
+    assert (neighbours(points[:2], 9).toarray() == [[0, 1], [1, 0]]).all()
+
+
+def test_company_moves_points_on_the_sphere() -> None:
+    points = np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32)
+    means = csr_matrix(np.array([[0, 1, 0], [0.5, 0, 0.5], [1, 0, 0]]))
+    moved = in_company(points, means, 0.5)
+    root = 0.5**0.5
+    np.testing.assert_allclose(moved, [[root, root], [root, root], [1, 0]], atol=1e-6)
+    assert (in_company(points, means, 0) == points).all()
