@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 Points = npt.NDArray[np.float32]
-_ROWS_AT_ONCE = 1_000
+_COSINES_AT_ONCE = 10_000_000  # 12 bytes each
 _RAREST = 1e-12
 _SMALL = 300  # texts or terms: all axes at once take less time than some one by one
 
@@ -93,8 +93,9 @@ def neighbours(points_ND: Points, num_neighbours: int, of_ND: Points | None = No
         return csr_matrix(np.zeros((len(asked_MD), len(points_ND)), dtype=np.float32))
     nearest = []
     with threadpool_limits(limits=1):
-        for start in range(0, len(asked_MD), _ROWS_AT_ONCE):
-            cosine_BN = asked_MD[start : start + _ROWS_AT_ONCE] @ points_ND.T
+        rows_at_once = max(1, _COSINES_AT_ONCE // len(points_ND))
+        for start in range(0, len(asked_MD), rows_at_once):
+            cosine_BN = asked_MD[start : start + rows_at_once] @ points_ND.T
             if of_ND is None:
                 rows = np.arange(len(cosine_BN))
                 cosine_BN[rows, start + rows] = -np.inf

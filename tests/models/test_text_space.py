@@ -65,11 +65,11 @@ def test_features_are_texts_and_not_negative() -> None:
         TextSpace.of(csr_matrix([[-1.0, 1.0]]), 2)
 
 
-@pytest.mark.parametrize("rows_at_once", [1, 5, 1000])
+@pytest.mark.parametrize("cosines_at_once", [1, 60, 10**6])
 def test_neighbours_are_the_nearest_by_angle(
-    rows_at_once: int, monkeypatch: pytest.MonkeyPatch
+    cosines_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(module, "_COSINES_AT_ONCE", cosines_at_once)
     points = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
     points /= np.linalg.norm(points, axis=1, keepdims=True)
     means = neighbours(points, 3).toarray()
