@@ -150,7 +150,9 @@ class SentenceCutter:
         blanks = whites[in_table(ascii_blanks(), codes[whites])]
         next_white = np.append(whites, len(codes))[np.searchsorted(whites, next_start)]
         last_blank = np.insert(blanks, 0, -1)[np.searchsorted(blanks, stops)]
-        word_start = np.maximum(last_blank + 1, starts[paragraph])
+        # White space at a paragraph's very start counts to its first word, for Punkt.
+        opening = starts[paragraph]
+        word_start = np.where(last_blank > opening, last_blank + 1, opening)
         is_last = np.append(word_start[1:] >= stops[:-1], True)[: len(stops)]
         return _PossibleEnds(
             word_start[is_last],

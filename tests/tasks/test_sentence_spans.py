@@ -62,6 +62,8 @@ def cut_by_punkt(text: str) -> Iterator[tuple[int, int]]:
 @example("")
 @example("Mr. . . D. it's.) The")
 @example("Mr.\n\n. D.) \n\n) Mr. D")
+@example("\n.??")
+@example("a\n\n .??")
 @settings(deadline=None, max_examples=1500)
 def test_wild_strings_are_cut_as_punkt_cuts_them(text: str) -> None:
     assert cut(text) == list(cut_by_punkt(text))
