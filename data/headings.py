@@ -103,7 +103,7 @@ def _headings(text: str) -> Iterator[_Start]:
         start, end = paragraph.span()
         if (
             end - start <= _LONGEST_HEADING
-            and _MAY_OPEN_HEADING.match(text, start, end)  # a tenth of the time of the whole
+            and _MAY_OPEN_HEADING.match(text, start, end)  # a third of the time of the whole
             and (found := _heading(paragraph[0]))
         ):
             yield _Start(found.words, start, end, found.word, found.number)

@@ -31,8 +31,10 @@ _MAP_HIDDEN_WIDTH = 64
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One pass over all texts; epoch counts from 1. Losses are squared errors a dimension, where
-    a text's own is 1 when nothing is known of it.
+    """One pass over all texts; epoch counts from 1.
+
+    code_loss: mean squared error of the members a dimension; 1 is that of who knows nothing.
+    map_loss: mean squared distance of the codes, of length 1, from those read from the map.
     """
 
     epoch: int

@@ -1,8 +1,8 @@
 """Texts as points: correspondence analysis of their terms, and the company that texts keep.
 
 Rows of unit length hide what a text has more of than others behind what all have much of; shares
-over the roots of mean shares do not. On the sets of docs/experiments.md it is the one space in
-which clusters of topic and of style both show.
+over the roots of mean shares do not. On the sets of docs/experiments.md it is the one space, of
+those tried, in which clusters of topic and of style both show.
 
 Shapes: N texts, V terms, D dimensions.
 """
@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 Points = npt.NDArray[np.float32]
-_COSINES_AT_ONCE = 10_000_000  # 12 bytes each
+_COSINES_AT_ONCE = 10_000_000  # 16 bytes each
 _RAREST = 1e-12
 _SMALL = 300  # texts or terms: all axes at once take less time than some one by one
 
@@ -81,29 +81,24 @@ class TextSpace:
         return _unit(places_ND)
 
 
-def neighbours(points_ND: Points, num_neighbours: int, of_ND: Points | None = None) -> csr_matrix:
-    """Means over each point's nearest others by angle, as a matrix_NN of weights.
-
-    With `of_ND`, the nearest of the points to these, who are no points themselves. Two of equal
-    angle come in the order of the points.
-    """
-    asked_MD = points_ND if of_ND is None else of_ND
-    count = min(num_neighbours, len(points_ND) - (of_ND is None))
+def neighbours(points_ND: Points, num_neighbours: int) -> csr_matrix:
+    """Means over each point's nearest others by angle, as a matrix_NN of weights."""
+    num_points = len(points_ND)
+    count = min(num_neighbours, num_points - 1)
     if count < 1:
-        return csr_matrix(np.zeros((len(asked_MD), len(points_ND)), dtype=np.float32))
+        return csr_matrix(np.zeros((num_points, num_points), dtype=np.float32))
     nearest = []
     with threadpool_limits(limits=1):
-        rows_at_once = max(1, _COSINES_AT_ONCE // len(points_ND))
-        for start in range(0, len(asked_MD), rows_at_once):
-            cosine_BN = asked_MD[start : start + rows_at_once] @ points_ND.T
-            if of_ND is None:
-                rows = np.arange(len(cosine_BN))
-                cosine_BN[rows, start + rows] = -np.inf
+        rows_at_once = max(1, _COSINES_AT_ONCE // num_points)
+        for start in range(0, num_points, rows_at_once):
+            cosine_BN = points_ND[start : start + rows_at_once] @ points_ND.T
+            rows = np.arange(len(cosine_BN))
+            cosine_BN[rows, start + rows] = -np.inf
             nearest.append(np.argpartition(-cosine_BN, count - 1, axis=1)[:, :count])
     columns = np.concatenate(nearest).ravel()
-    rows = np.repeat(np.arange(len(asked_MD)), count)
+    rows = np.repeat(np.arange(num_points), count)
     weights = np.full(len(columns), 1 / count, dtype=np.float32)
-    return csr_matrix((weights, (rows, columns)), shape=(len(asked_MD), len(points_ND)))
+    return csr_matrix((weights, (rows, columns)), shape=(num_points, num_points))
 
 
 def in_company(points_ND: Points, means_NN: csr_matrix, share: float) -> Points:

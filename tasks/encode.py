@@ -55,7 +55,7 @@ def encode_shard(shard: Shard) -> None:
 
 
 class KnownTokens:
-    """A vocabulary's tokens as Arrow has them: a quarter of the memory of Python's strings."""
+    """A vocabulary's tokens as Arrow has them, without a Python string for each."""
 
     def __init__(self, vocabulary: pa.Table) -> None:
         """`vocabulary` has the columns `token` and `lower_case` of the table."""

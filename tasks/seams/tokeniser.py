@@ -92,7 +92,7 @@ def punkt_models(rows: pa.Table) -> dict[str, PunktModel]:
 def learn_punkt(sample: str) -> PunktModel:
     """Learn sentence boundaries from running text in one language: 2 s a megabyte.
 
-    NLTK's trainer keeps 200 bytes a word of what it is given at once; it is given a megabyte.
+    NLTK's trainer keeps 200 bytes a word of what it is given at once; it is given a quarter of one.
     """
     trainer = PunktTrainer(token_cls=_Token)
     start = 0
@@ -180,7 +180,7 @@ def words_of(tokens: Sequence[str], unit: Unit) -> Sequence[str]:
     return tokens if unit == "word" else tokens_of(as_written(tokens, unit), "word")
 
 
-@kept  # a hundred megabytes where a library was cut
+@kept  # it grows with the words it has seen
 def _cutter() -> WordCutter:
     return WordCutter(partial(nltk_word_spans, NLTKWordTokenizer()))
 

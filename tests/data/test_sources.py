@@ -100,8 +100,9 @@ def test_a_source_without_books_is_refused(shelf: Path) -> None:
     ]
 
 
-def test_an_address_is_no_catalogue_whatever_it_ends_in() -> None:
-    [refusal] = find_entries(["https://127.0.0.1/shelf.toml"], FINDING)
+def test_an_address_is_no_catalogue_whatever_it_ends_in(tmp_path: Path) -> None:
+    finding = Finding(downloads=str(tmp_path))
+    [refusal] = find_entries(["https://127.0.0.1/shelf.toml"], finding)
     assert isinstance(refusal, Refusal)
     assert "loopback" in refusal.reason
 
