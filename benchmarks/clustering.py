@@ -26,14 +26,12 @@ from scipy.sparse import csr_matrix, load_npz, save_npz
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.peers import environment
-from models.cluster_scores import DEFAULT_METHOD, score_clusters
+from models.cluster_scores import DEFAULT_METHOD, scores_over_seeds
 
 PEERS = ("ClustPy DEC", "ClustPy IDEC")
 PEER_SCRIPT = Path(__file__).parent / "peers" / "clustpy_dec.py"
 PEER_REQUIREMENTS = Path(__file__).parent / "clustpy_requirements.txt"
 PEER_ENVIRONMENT = Path(__file__).parents[1] / ".venv-clustpy"
-MINIMUM_TEXTS = 5
-MAXIMUM_TERMS = 3000
 
 
 def features_of(folder: Path, purpose: str) -> tuple[csr_matrix, list[str]]:
@@ -44,27 +42,20 @@ def features_of(folder: Path, purpose: str) -> tuple[csr_matrix, list[str]]:
     """
     from data.encodings import decode
     from data.languages import LanguageDetector, language_sample
-    from data.stop_words import stop_words_of
-    from models.text_weights import function_word_weights, tf_idf
     from tasks.seams.tokeniser import PunktModel, SentenceSplitter, cut
+    from tasks.weigh import WeighSettings, weights_of
 
     splitter, detector = SentenceSplitter(PunktModel((), (), (), ())), LanguageDetector()
-    tokens, labels, stop_words = [], [], []
+    tokens, labels, languages = [], [], []
     for path in sorted(folder.glob("*/*.txt")):
         text = decode(path.read_bytes()).text
         sentences = cut(text, splitter.spans(text), "word").tokens
         tokens.append(sentences.flatten().to_pylist())
         labels.append(path.parent.name)
-        stop_words.append(stop_words_of(detector.detect(language_sample(text))))
+        languages.append(detector.detect(language_sample(text)))
     if len(set(labels)) < 2:
         raise SystemExit(f"{folder} has no two folders with .txt files: give label/text.txt files.")
-    weigh = {"topic": tf_idf, "style": function_word_weights}[purpose]
-    weights = weigh(
-        tokens,
-        stop_words=stop_words,
-        min_texts=min(MINIMUM_TEXTS, max(1, len(tokens) // 2)),
-        max_terms=MAXIMUM_TERMS,
-    )
+    weights = weights_of(tokens, languages, WeighSettings.model_validate({"purpose": purpose}))
     return weights.features_NV, labels
 
 
@@ -100,11 +91,10 @@ def measured(
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
     found = json.loads(done.stdout.splitlines()[-1])
-    scores = [score_clusters(np.array(one, dtype=np.int32), labels) for one in found["clusters"]]
+    clusters = [np.array(one, dtype=np.int32) for one in found["clusters"]]
     row: dict[str, Any] = {"method": name, "is_default": name == DEFAULT_METHOD}
-    for figure in ("accuracy", "nmi", "ari"):
-        values = [getattr(one, figure) for one in scores]
-        row |= {f"{figure}_mean": float(np.mean(values)), f"{figure}_sd": float(np.std(values))}
+    for figure, (mean, deviation) in scores_over_seeds(clusters, labels).items():
+        row |= {f"{figure}_mean": mean, f"{figure}_sd": deviation}
     return row | {"seconds": found["seconds"], "peak_memory_bytes": found["peak_memory_bytes"]}
 
 

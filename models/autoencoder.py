@@ -8,7 +8,6 @@ Both ways through the one decoder are trained together, so that the map shows wh
 Shapes: N texts, B texts of a batch, V terms, C code width, 2 map width.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +18,8 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.nn import functional
+
+from models.denoising import optimiser_of
 
 # Fixed, since the rounding of a matrix product may depend on the number of its rows.
 _ENCODE_BATCH_SIZE = 256
@@ -145,16 +146,14 @@ def fit(
             setting is out of range.
     """
     num_texts = _check(model, features_NV)
-    if min(epochs, batch_size) < 1 or learning_rate <= 0 or not 0 <= drop_probability < 1:
-        raise ValueError(
-            f"epochs {epochs} and batch_size {batch_size} must be at least 1, learning_rate "
-            f"{learning_rate} above 0, drop_probability {drop_probability} in [0, 1)"
-        )
     random = np.random.default_rng(seed)
-    # fused: one pass over the weights in place of a dozen; on 2 cores, a step takes half as long.
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimiser, T_max=epochs * math.ceil(num_texts / batch_size)
+    optimiser, schedule = optimiser_of(
+        model,
+        num_texts=num_texts,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        drop_probability=drop_probability,
     )
     model.train()
     for epoch in range(1, epochs + 1):

@@ -4,7 +4,7 @@ Shapes: N texts, V terms, C code width, K clusters, L labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,21 @@ def score_clusters(
         nmi=float(normalized_mutual_info_score(labels, cluster_N)),
         ari=float(adjusted_rand_score(labels, cluster_N)),
     )
+
+
+def scores_over_seeds(
+    found: Sequence[npt.NDArray[np.int32]], labels: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Mean and standard deviation of each score, by its name, over some clusterings.
+
+    Raises:
+        ValueError: as `score_clusters`.
+    """
+    scores = [score_clusters(cluster_N, labels) for cluster_N in found]
+    by_name = {
+        field.name: [getattr(one, field.name) for one in scores] for field in fields(ClusterScores)
+    }
+    return {name: (float(np.mean(own)), float(np.std(own))) for name, own in by_name.items()}
 
 
 def cluster_terms(

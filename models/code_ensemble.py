@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.denoising import optimiser_of
 from models.text_space import Points
 
 # Fixed, since the rounding of a matrix product may depend on the number of its rows.
@@ -74,10 +75,10 @@ class CodeEnsemble(nn.Module):
         self,
         num_dimensions: int,
         *,
-        num_members: int = 5,
-        hidden_width: int = 64,
-        code_width: int = 10,
-        seed: int = 0,
+        num_members: int,
+        hidden_width: int,
+        code_width: int,
+        seed: int,
     ) -> None:
         super().__init__()
         self.num_members = num_members
@@ -151,10 +152,10 @@ def fit(
     targets_ND: Points,
     *,
     epochs: int,
-    batch_size: int = 64,
-    learning_rate: float = 2e-3,
-    drop_probability: float = 0.2,
-    seed: int = 0,
+    batch_size: int,
+    learning_rate: float,
+    drop_probability: float,
+    seed: int,
 ) -> Iterator[EpochRecord]:
     """Train the members in place, one epoch for each record that is taken.
 
@@ -175,19 +176,18 @@ def fit(
     Raises:
         ValueError: at the first record, if a setting is out of range.
     """
-    if min(epochs, batch_size) < 1 or learning_rate <= 0 or not 0 <= drop_probability < 1:
-        raise ValueError(
-            f"epochs {epochs} and batch_size {batch_size} must be at least 1, learning_rate "
-            f"{learning_rate} above 0, drop_probability {drop_probability} in [0, 1)"
-        )
     num_texts, num_dimensions = points_ND.shape
     num_members = model.num_members
     random = torch.Generator().manual_seed(seed)
     scale = math.sqrt(num_dimensions)  # so that a dimension's mean square is 1
     inputs_ND, wanted_ND = (torch.from_numpy(x) * scale for x in (points_ND, targets_ND))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimiser, T_max=epochs * math.ceil(num_texts / batch_size)
+    optimiser, schedule = optimiser_of(
+        model,
+        num_texts=num_texts,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        drop_probability=drop_probability,
     )
     for epoch in range(1, epochs + 1):
         code_sum = map_sum = 0.0

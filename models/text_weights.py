@@ -3,15 +3,13 @@
 Shapes: N texts, V terms.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
-
-_Text = tuple[Sequence[str], frozenset[str]]  # its tokens, and the stop words of its language
 
 
 @dataclass(frozen=True)
@@ -52,14 +50,7 @@ def tf_idf(
     Raises:
         ValueError: if there is no text, a limit is below 1, or no term is left.
     """
-
-    def terms_of(text: _Text) -> Iterator[str]:
-        tokens, not_terms = text
-        for term in map(str.casefold, tokens):
-            if term not in not_terms and any(map(str.isalpha, term)):
-                yield term
-
-    return _weights(texts, stop_words, terms_of, min_texts, max_terms, count_rarity=True)
+    return _weights(texts, stop_words, min_texts, max_terms, of_topic=True)
 
 
 def function_word_weights(
@@ -75,35 +66,35 @@ def function_word_weights(
     problem" (1963). Arguments and errors as `tf_idf`'s; here stop words and tokens without a letter
     are the terms.
     """
-
-    def terms_of(text: _Text) -> Iterator[str]:
-        tokens, function_words = text
-        for term in map(str.casefold, tokens):
-            if term in function_words or not any(map(str.isalpha, term)):
-                yield term
-
-    return _weights(texts, stop_words, terms_of, min_texts, max_terms, count_rarity=False)
+    return _weights(texts, stop_words, min_texts, max_terms, of_topic=False)
 
 
 def _weights(
     texts: Sequence[Sequence[str]],
     stop_words: Sequence[frozenset[str]],
-    terms_of: Callable[[_Text], Iterator[str]],
     min_texts: int,
     max_terms: int,
     *,
-    count_rarity: bool,
+    of_topic: bool,
 ) -> TextWeights:
     if not texts:
         raise ValueError("there are no texts to weigh")
     if min_texts < 1 or max_terms < 1:
         raise ValueError(f"min_texts {min_texts} and max_terms {max_terms} must be at least 1")
+
+    def terms_of(text: tuple[Sequence[str], frozenset[str]]) -> Iterator[str]:
+        tokens, function_words = text
+        for term in map(str.casefold, tokens):
+            is_content = term not in function_words and any(map(str.isalpha, term))
+            if is_content == of_topic:
+                yield term
+
     vectorizer = TfidfVectorizer(
         analyzer=terms_of,
         min_df=min_texts,
         max_features=max_terms,
-        use_idf=count_rarity,
-        sublinear_tf=count_rarity,
+        use_idf=of_topic,
+        sublinear_tf=of_topic,
         dtype=np.float32,
     )
     try:
@@ -111,7 +102,7 @@ def _weights(
     except ValueError as error:
         raise ValueError(
             f"no term is left of {len(texts)} texts: none but "
-            f"{'stop words' if count_rarity else 'content words'} "
+            f"{'stop words' if of_topic else 'content words'} "
             f"occurs in {min_texts} of them; lower min_texts or give more texts"
         ) from error
     terms = vectorizer.get_feature_names_out().tolist()
@@ -119,6 +110,6 @@ def _weights(
         features_NV=csr_matrix(features_NV),
         terms=terms,
         inverse_document_frequency_V=vectorizer.idf_
-        if count_rarity
+        if of_topic
         else np.ones(len(terms), dtype=np.float32),
     )

@@ -8,10 +8,11 @@ out   codes, clusters and places; terms; scores against the labels, over several
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from scipy.sparse import csr_matrix
 
@@ -29,11 +30,13 @@ from data.schemas import (
 )
 from data.settings import Settings
 from models.cluster_methods import BASELINES, autoencoder_clusters
-from models.cluster_scores import DEFAULT_METHOD, cluster_terms, score_clusters
+from models.cluster_scores import DEFAULT_METHOD, cluster_terms, scores_over_seeds
 from models.text_clusters import ClusterRecipe, group_codes, learn_codes, num_epochs
 from tasks.seams.drawing_map import MapPoints, draw_map_html, draw_map_png
 from tasks.seams.report import progress
 from tasks.seams.step_cache import StepRun, step
+
+SCORES = ("accuracy", "nmi", "ari", "accuracy_sd", "nmi_sd", "ari_sd")
 
 
 class ClusterSettings(Settings):
@@ -107,7 +110,7 @@ def cluster(run: StepRun, settings: ClusterSettings) -> None:
             "weight": [found.weight for found in found_terms],
         },
     )
-    rows = list(_score_rows(settings, features_NV, labels, num_clusters, seed))
+    rows = list(_score_rows(settings, features_NV, labels, num_clusters, seed, cluster_N))
     run.write(CLUSTER_SCORES, {name: [row[name] for row in rows] for name in rows[0]})
     terms_of: dict[int, list[str]] = defaultdict(list)
     for found in found_terms:
@@ -145,38 +148,35 @@ def _score_rows(
     labels: list[str | None],
     num_clusters: int,
     seed: int,
+    cluster_N: npt.NDArray[np.int32],
 ) -> Iterator[dict[str, Any]]:
-    """Rows of `cluster_scores`; without two labels there is nothing to hold clusters against."""
+    """Rows of `cluster_scores`; without two labels there is nothing to hold clusters against.
+
+    `cluster_N` are the clusters that the default method found with the seed.
+    """
     methods = {DEFAULT_METHOD: autoencoder_clusters(settings.recipe), **BASELINES}
-    is_judged = len({label for label in labels if label}) > 1
-    seeds = range(seed, seed + settings.num_seeds) if is_judged else ()
+    labelled = [index for index, label in enumerate(labels) if label]
+    known = [label for label in labels if label]
+    seeds = range(seed, seed + settings.num_seeds) if len(set(known)) > 1 else range(0)
     with progress("hold against labels", len(methods) * len(seeds), "runs") as advance:
         for name, method in methods.items():
             found = []
             for one in seeds:
-                found.append(method(features_NV, num_clusters, one))
+                is_known = name == DEFAULT_METHOD and one == seed
+                clusters = cluster_N if is_known else method(features_NV, num_clusters, one)
+                found.append(clusters[labelled])
                 advance(1, name)
-            yield score_row(name, found, labels, num_clusters)
-
-
-def score_row(
-    method: str, found: Sequence[Any], labels: list[str | None], num_clusters: int
-) -> dict[str, Any]:
-    """The mean scores of some clusterings of the same texts, of those that have a label."""
-    labelled = [index for index, label in enumerate(labels) if label]
-    known = [label for label in labels if label]
-    scores = [score_clusters(cluster_N[labelled], known) for cluster_N in found]
-    row: dict[str, Any] = {
-        "method": method,
-        "num_texts": len(known),
-        "num_clusters": num_clusters,
-        "num_seeds": len(found),
-    }
-    for name in ("accuracy", "nmi", "ari"):
-        values = [getattr(one, name) for one in scores]
-        row[name] = float(np.mean(values)) if values else None
-        row[f"{name}_sd"] = float(np.std(values)) if values else None
-    return row
+            row = dict.fromkeys(SCORES)
+            if found:
+                for score, (mean, deviation) in scores_over_seeds(found, known).items():
+                    row |= {score: mean, f"{score}_sd": deviation}
+            yield {
+                "method": name,
+                "num_texts": len(known),
+                "num_clusters": num_clusters,
+                "num_seeds": len(found),
+                **row,
+            }
 
 
 def _names(run: StepRun, texts: pa.Table) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ out   one sparse row a section, with its book's genre as label, and what the col
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,12 +16,11 @@ from data.errors import UserMistake
 from data.schemas import BOOKS, SENTENCES, TEXT_FEATURES, TEXT_TERMS
 from data.settings import Settings
 from data.stop_words import stop_words_of
-from models.text_weights import function_word_weights, tf_idf
+from models.text_weights import TextWeights, function_word_weights, tf_idf
 from tasks.seams.step_cache import StepRun, step
 from tasks.seams.tokeniser import as_written, words_of
 
 QUOTATION_TOKENS = 20
-WEIGHTS = {"topic": tf_idf, "style": function_word_weights}
 
 
 class WeighSettings(Settings):
@@ -54,12 +54,8 @@ def weigh(run: StepRun, settings: WeighSettings) -> None:
             words_in[section] += words_of(row["tokens"], row["unit"])
     texts = {key: t for key, t in words_in.items() if len(t) >= settings.minimum_tokens}
     try:
-        weights = WEIGHTS[settings.purpose](
-            list(texts.values()),
-            stop_words=[stop_words_of(language_of[book_id]) for book_id, _ in texts],
-            min_texts=min(settings.minimum_texts, max(1, len(texts) // 2)),
-            max_terms=settings.maximum_terms,
-        )
+        languages = [language_of[book_id] for book_id, _ in texts]
+        weights = weights_of(list(texts.values()), languages, settings)
     except ValueError as error:
         raise UserMistake(
             f"The texts cannot be weighed: {error}.", "Add text, or lower weigh.minimum_tokens."
@@ -73,6 +69,23 @@ def weigh(run: StepRun, settings: WeighSettings) -> None:
             "term": weights.terms,
             "inverse_document_frequency": weights.inverse_document_frequency_V,
         },
+    )
+
+
+def weights_of(
+    texts: Sequence[Sequence[str]], languages: Sequence[str | None], settings: WeighSettings
+) -> TextWeights:
+    """What tells texts apart, given as tokens, each with its language.
+
+    Raises:
+        ValueError: no term is left.
+    """
+    weigh_texts = {"topic": tf_idf, "style": function_word_weights}[settings.purpose]
+    return weigh_texts(
+        texts,
+        stop_words=[stop_words_of(language) for language in languages],
+        min_texts=min(settings.minimum_texts, max(1, len(texts) // 2)),
+        max_terms=settings.maximum_terms,
     )
 
 

@@ -27,6 +27,7 @@ def code_points(text: str) -> Codes:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
+@cache
 def table_of(holds: Callable[[str], object]) -> Table:
     """Of which of the characters up to U+3000 something holds; of those beyond it does not."""
     return np.array([*(bool(holds(chr(code))) for code in range(END_OF_TABLE)), False])
@@ -38,12 +39,6 @@ def in_table(table: Table, codes: Codes) -> npt.NDArray[np.bool_]:
         codes if codes.dtype == np.uint8 else np.minimum(codes, END_OF_TABLE)
     ]
     return found
-
-
-@cache
-def white_space() -> Table:
-    """What `str.split` cuts at."""
-    return table_of(str.isspace)
 
 
 class Chunks(NamedTuple):
@@ -92,7 +87,7 @@ def find_chunks(text: str, sentences: Sequence[Span]) -> Chunks:
     change[filled[:, 0]] += 1
     change[filled[:, 1]] -= 1
     is_seen = np.cumsum(change, dtype=np.int8).astype(bool)
-    is_seen[1:-1] &= ~in_table(white_space(), codes)
+    is_seen[1:-1] &= ~in_table(table_of(str.isspace), codes)
     is_edge = is_seen[1:] != is_seen[:-1]
     is_start, is_end = is_edge & is_seen[1:], is_edge & is_seen[:-1]
     opening = filled[:, 0]

@@ -20,7 +20,6 @@ paragraphs with these go to NLTK itself.
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import groupby
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -30,11 +29,9 @@ from tasks.seams.chunks import (
     Codes,
     Places,
     Span,
-    Table,
     code_points,
     in_table,
     table_of,
-    white_space,
 )
 from tasks.seams.word_spans import has_disputed_white_space
 
@@ -115,7 +112,7 @@ class SentenceCutter:
 
     def _cut_at_once(self, text: str, paragraphs: Places) -> list[Span]:
         codes = code_points(text)
-        is_white = in_table(white_space(), codes)
+        is_white = in_table(table_of(str.isspace), codes)
         blacks, whites = np.flatnonzero(~is_white), np.flatnonzero(is_white)
         starts, ends = _without_blanks(paragraphs, blacks)
         if not len(starts):
@@ -147,7 +144,7 @@ class SentenceCutter:
         counts = is_mark | (next_black > stops + 1)
         stops, paragraph, is_mark = stops[counts], paragraph[counts], is_mark[counts]
         next_start = next_black[counts]
-        blanks = whites[in_table(ascii_blanks(), codes[whites])]
+        blanks = whites[in_table(table_of(ASCII_BLANKS.__contains__), codes[whites])]
         next_white = np.append(whites, len(codes))[np.searchsorted(whites, next_start)]
         last_blank = np.insert(blanks, 0, -1)[np.searchsorted(blanks, stops)]
         # White space at a paragraph's very start counts to its first word, for Punkt.
@@ -210,9 +207,3 @@ def _without_blanks(paragraphs: Places, blacks: Places) -> tuple[Places, Places]
 
 def _merged(one: Places, other: Places) -> Places:
     return np.sort(np.concatenate([one, other]))
-
-
-@cache
-def ascii_blanks() -> Table:
-    """The white space that Punkt ends a word at."""
-    return table_of(ASCII_BLANKS.__contains__)

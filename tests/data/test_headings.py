@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import headings
 from data.documents import without
 from data.gutenberg import BoilerplateSettings, boilerplate
 from data.headings import FRONT_MATTER, find_sections, is_heading
@@ -199,3 +200,17 @@ def test_a_heading_of_a_thousand_characters_is_prose() -> None:
     assert not is_heading(f"CHAPTER {'1' * 1_000}")
     assert is_heading("CHAPTER I\nThe Title")
     assert not is_heading("CHAPTER I\nThe Title\nAnd more")
+
+
+HEADING_PIECES = [
+    *"IVXLC. \n\u00a0:\t", "Chapter", "PART", "one", "I.", "Erstes", "Kapitel", "3.", "Preface",
+    "Einleitung", "the", "Storm", "Teil", "II", "Première", "partie", "of",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(HEADING_PIECES), max_size=7).map("".join).map(str.strip))
+@settings(deadline=None, max_examples=3000)
+def test_what_is_a_heading_opens_as_one(paragraph: str) -> None:
+    """The first look, which saves the time of the second, turns no heading away."""
+    if headings._heading(paragraph):
+        assert headings._MAY_OPEN_HEADING.match(paragraph, 0, len(paragraph))

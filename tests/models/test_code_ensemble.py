@@ -1,12 +1,15 @@
 """Autoencoders side by side: each by itself, the same bits for the same seed."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_matrix
 
 from models.clusterers import kmeans
-from models.code_ensemble import CodeEnsemble, encode, fit
+from models.code_ensemble import CodeEnsemble, EpochRecord, encode, fit
 from models.text_clusters import ClusterRecipe, group_codes, learn_codes, num_epochs
 
 TRUTH_N = np.repeat(np.arange(3), [30, 20, 10])
@@ -18,9 +21,22 @@ def blobs(seed: int = 0) -> np.ndarray:
     return (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
 
 
+def ensemble(
+    num_members: int = 3, hidden_width: int = 4, code_width: int = 2, seed: int = 0
+) -> CodeEnsemble:
+    return CodeEnsemble(
+        6, num_members=num_members, hidden_width=hidden_width, code_width=code_width, seed=seed
+    )
+
+
+def records_of(model: CodeEnsemble, **settings: Any) -> Iterator[EpochRecord]:
+    usual = {"batch_size": 16, "learning_rate": 2e-3, "drop_probability": 0.2, "seed": 0}
+    return fit(model, blobs(), blobs(), **(usual | settings))
+
+
 def trained(seed: int = 0, **settings: float) -> tuple[CodeEnsemble, list[float], list[float]]:
-    model = CodeEnsemble(6, num_members=3, hidden_width=16, code_width=2, seed=seed)
-    records = list(fit(model, blobs(), blobs(), epochs=60, batch_size=16, seed=seed, **settings))  # type: ignore[arg-type]
+    model = ensemble(hidden_width=16, seed=seed)
+    records = list(records_of(model, epochs=60, seed=seed, **settings))
     return model, [one.code_loss for one in records], [one.map_loss for one in records]
 
 
@@ -45,7 +61,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_gives_others() -> None:
 
 def test_a_member_learns_nothing_from_the_others() -> None:
     """The gradient of one member's loss is zero in all others."""
-    model = CodeEnsemble(6, num_members=3, hidden_width=4, code_width=2)
+    model = ensemble()
     decoded_EBD = model.decode(model.encode(torch.rand(3, 5, 6)))
     decoded_EBD[1].square().sum().backward()
     for layer in [*model.encoder, *model.decoder]:
@@ -54,7 +70,7 @@ def test_a_member_learns_nothing_from_the_others() -> None:
 
 
 def test_a_member_is_what_plain_layers_make_it() -> None:
-    model = CodeEnsemble(6, num_members=2, hidden_width=4, code_width=3)
+    model = ensemble(num_members=2, code_width=3)
     points = torch.rand(5, 6)
     codes_EBC = model.encode(points.expand(2, -1, -1))
     for member in (0, 1):
@@ -68,12 +84,12 @@ def test_a_member_is_what_plain_layers_make_it() -> None:
 
 def test_settings_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="0 members"):
-        CodeEnsemble(6, num_members=0)
-    model = CodeEnsemble(6)
+        ensemble(num_members=0)
+    model = ensemble()
     with pytest.raises(ValueError, match="epochs 0"):
-        next(fit(model, blobs(), blobs(), epochs=0))
+        next(records_of(model, epochs=0))
     with pytest.raises(ValueError, match="drop_probability 1"):
-        next(fit(model, blobs(), blobs(), epochs=1, drop_probability=1))
+        next(records_of(model, epochs=1, drop_probability=1))
 
 
 def test_texts_become_clusters_bit_for_bit() -> None:
