@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from tqdm import tqdm
 
@@ -44,8 +45,9 @@ from models.speed import (
     steps_within,
 )
 from models.training import Training
-from models.vocabulary import Vocabulary, build_vocabulary
+from models.vocabulary import Vocabulary
 from tasks.seams.token_stream import TokenFile
+from tasks.seams.vocabulary_table import vocabulary_columns
 from tasks.seams.word_vectors import train_word2vec
 
 VALIDATION_LANES = 16  # while training; in the end it is one
@@ -283,14 +285,16 @@ def _vocabulary(path: str, characters: bool) -> Vocabulary:
     for tokens in _tokens(path, characters):
         counts.update(tokens)
         num_lines += 1
-    return build_vocabulary(
-        counts,
+    types = {"token": [*counts], "count": [*counts.values()], "num_books": [1] * len(counts)}
+    columns = vocabulary_columns(
+        pa.table(types),
         num_sentences=num_lines,
         num_runs=1,
         minimum_count=2,
         maximum_types=None,
         lower_case=False,
     )
+    return Vocabulary.from_columns(pa.table(columns).to_pydict())
 
 
 def _encode(path: str, target: str, vocabulary: Vocabulary, characters: bool) -> None:

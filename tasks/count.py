@@ -6,8 +6,7 @@ out   the vocabulary: four special tokens, then words or characters by falling f
       the model to go on from come first, with the ids that they have there
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterable
 from itertools import groupby
 
 import numpy as np
@@ -26,13 +25,13 @@ from data.schemas import (
     Table,
 )
 from data.settings import Settings
-from models.special_tokens import SPECIAL_TOKENS, UNKNOWN
-from models.vocabulary import Unit, Vocabulary, build_vocabulary
+from models.vocabulary import Unit, Vocabulary
+from tasks.seams.memory import give_back_memory
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
+from tasks.seams.vocabulary_table import vocabulary_columns, written_forms
 
 Places = npt.NDArray[np.int64]
-LEAST_LOWER_CASE_SHARE = 0.2
 PARTS_AT_ONCE = 8  # of counts that are merged
 
 
@@ -72,31 +71,28 @@ def count(run: StepRun, settings: CountSettings) -> None:
     types = _merged(run, TOKEN_COUNTS)
     ends = types.filter(pc.is_null(types["token"]))
     [num_sentences], [num_runs] = (ends[name].to_pylist() for name in ("count", "num_books"))
-    words = types.filter(pc.is_valid(types["token"]))
-    counts = _frequent(words, settings.minimum_count, inherited)
-    written = {**(inherited.written_of if inherited else {})}
+    types = types.filter(pc.is_valid(types["token"]))
+    written = None
     if settings.lower_case and unit == "word":
         merged = _merged(run, SPELLING_COUNTS)
-        inside = merged.filter(pc.not_equal(merged["count"], 0))
-        written |= written_forms(lambda: _spellings(inside), counts.keys())
+        written = written_forms(merged.filter(pc.not_equal(merged["count"], 0)), types["token"])
     try:
-        vocabulary = build_vocabulary(
-            counts,
+        columns = vocabulary_columns(
+            types,
             num_sentences=num_sentences,
             num_runs=num_runs,
             minimum_count=settings.minimum_count,
             maximum_types=settings.maximum_types,
             lower_case=settings.lower_case,
             unit=unit,
-            inherited=inherited.tokens[len(SPECIAL_TOKENS) :] if inherited else (),
-            written_of=written,
+            inherited=inherited,
+            written=written,
         )
     except ValueError as error:
         raise UserMistake(
             f"The books make no vocabulary: {error}.", "Add text, or lower minimum_count."
         ) from error
-    counts.clear()  # of half a million types, 60 MB
-    run.write(VOCABULARY, _columns(vocabulary, words, num_runs))
+    run.write(VOCABULARY, columns)
     run.drop_parts(TOKEN_COUNTS, SPELLING_COUNTS)
 
 
@@ -201,27 +197,8 @@ def _merged(run: StepRun, table: Table) -> pa.Table:
         summed = grouped.aggregate([(name, "sum") for name in sums])
         merged = pa.table({"token": summed["token"], **{n: summed[f"{n}_sum"] for n in sums}})
         merged = merged.cast(table.schema)
-    pa.default_memory_pool().release_unused()
+    give_back_memory()
     return merged
-
-
-def _frequent(words: pa.Table, minimum_count: int, inherited: Vocabulary | None) -> dict[str, int]:
-    """Counts of the types that may be known; the others count as `_unknown_`."""
-    known = pa.array(inherited.tokens if inherited else [], pa.string())
-    frequent = pc.or_(
-        pc.greater_equal(words["count"], minimum_count), pc.is_in(words["token"], known)
-    )
-    rows = words.filter(frequent).select(["token", "count"]).to_pydict()
-    counts: dict[str, int] = dict(zip(rows["token"], rows["count"], strict=True))
-    rare = pc.sum(words.filter(pc.invert(frequent))["count"]).as_py() or 0
-    unknown = SPECIAL_TOKENS[UNKNOWN]
-    counts[unknown] = counts.get(unknown, 0) + rare
-    return counts
-
-
-def _spellings(counts: pa.Table) -> Iterator[tuple[str, int]]:
-    for batch in counts.to_batches(max_chunksize=10_000):
-        yield from zip(batch["token"].to_pylist(), batch["count"].to_pylist(), strict=True)
 
 
 def _unit(run: StepRun) -> Unit:
@@ -230,33 +207,6 @@ def _unit(run: StepRun) -> Unit:
             unit: Unit = rows["unit"][0].as_py()
             return unit
     return "word"
-
-
-def written_forms(
-    spellings: Callable[[], Iterable[tuple[str, int]]], tokens: Collection[str]
-) -> dict[str, str]:
-    """How a text mostly writes tokens inside its sentences, where not in lower case.
-
-    Capitals open lines of verse, too: the form in lower case is taken unless it is rare. Memory
-    holds only tokens that have another form.
-
-    Args:
-        spellings: gives each spelling once, with its count; it is called twice.
-        tokens: in lower case; others are passed over.
-    """
-    most_frequent: dict[str, tuple[int, str]] = {}
-    total: Counter[str] = Counter()
-    for spelling, count in spellings():
-        token = spelling.lower()
-        if spelling != token and token in tokens:
-            most_frequent[token] = max(most_frequent.get(token, (0, "")), (count, spelling))
-            total[token] += count
-    in_lower_case = {token: count for token, count in spellings() if token in most_frequent}
-    return {
-        token: spelling
-        for token, (_, spelling) in most_frequent.items()
-        if (lower := in_lower_case.get(token, 0)) < LEAST_LOWER_CASE_SHARE * (lower + total[token])
-    }
 
 
 def _inherited(run: StepRun, settings: CountSettings, unit: Unit) -> Vocabulary | None:
@@ -276,20 +226,3 @@ def _inherited(run: StepRun, settings: CountSettings, unit: Unit) -> Vocabulary 
                 f"Set {name} to {its}, or start afresh.",
             )
     return inherited
-
-
-def _columns(vocabulary: Vocabulary, words: pa.Table, num_runs: int) -> dict[str, object]:
-    special = len(SPECIAL_TOKENS)
-    known = pa.array(vocabulary.tokens[special:], pa.string())
-    books_with = (
-        words["num_books"].take(pc.index_in(known, words["token"].combine_chunks())).fill_null(0)
-    )
-    return {
-        "token_id": range(len(vocabulary)),
-        "token": vocabulary.tokens,
-        "written": vocabulary.written,
-        "count": vocabulary.counts,
-        "lower_case": [vocabulary.lower_case] * len(vocabulary),
-        "unit": [vocabulary.unit] * len(vocabulary),
-        "num_books": [0] + [num_runs] * (special - 1) + books_with.to_pylist(),
-    }

@@ -146,7 +146,6 @@ def _training_samples(run: StepRun, most: int) -> dict[str, str]:
                     part = book["text"][start : min(end, start + room[language])]
                     room[language] -= len(part)
                     parts[language].append(part)
-    pa.default_memory_pool().release_unused()  # 80 MB that would stay for all of the run
     return {language: "\n\n".join(parts[language]) for language in sorted(parts)}
 
 

@@ -21,6 +21,7 @@ PLUMBING = frozenset(
         "data.errors",
         "data.store",
         "tasks.seams.checkpoints",
+        "tasks.seams.memory",
         "tasks.seams.report",
         "tasks.seams.run_context",
         "data.settings",

@@ -29,6 +29,7 @@ from data.schemas import Table
 from data.settings import Settings
 from data.store import PARQUET, Store, TableWriter
 from tasks.seams.kept import turn_to
+from tasks.seams.memory import give_back_memory
 
 Runner = Literal["processes", "dask", "ray"]
 
@@ -92,7 +93,7 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
             with left_out("pandas"):
                 pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
         work(*arguments, **named)
-        pa.default_memory_pool().release_unused()  # or it stays with the worker, 100 MB
+        give_back_memory()
 
     return prefect_task(
         name=name,
@@ -128,6 +129,7 @@ def work_on(
     Raises:
         UserMistake: the runner's package is not installed; whatever the work raises.
     """
+    give_back_memory()  # of what came before: 80 MB that would stay while others work
     if workers.runner == "processes" and min(workers.num_workers, len(shards)) < 2:
         for shard in shards:
             task.fn(shard, **arguments)

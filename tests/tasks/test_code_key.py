@@ -239,7 +239,7 @@ def test_real_steps_reach_their_real_helpers() -> None:
     assert {
         "tasks.count.CountSettings",
         "tasks.count.training_rows",
-        "models.vocabulary.build_vocabulary",
+        "tasks.seams.vocabulary_table.vocabulary_columns",
         "models.vocabulary.UNKNOWN_SPELLINGS",
         "models.special_tokens.SPECIAL_TOKENS",
         "data.schemas.VOCABULARY",

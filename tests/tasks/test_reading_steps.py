@@ -14,7 +14,7 @@ from data.errors import UserMistake
 from data.store import Store
 from models.special_tokens import END, START, UNKNOWN
 from models.vocabulary import UNITS, Unit, Vocabulary
-from tasks.count import CountSettings, count, written_forms
+from tasks.count import CountSettings, count
 from tasks.encode import (
     EncodedSection,
     EncodeSettings,
@@ -444,27 +444,6 @@ def test_what_a_catalogue_tells_counts_like_the_books_themselves(tmp_path: Path)
 
     assert titles("Nought") == ["Nought", "One", "Two"]
     assert titles("Zero") == ["Zero", "One", "Two"]
-
-
-def test_how_a_text_mostly_writes_a_token() -> None:
-    """Lines of verse open with a capital, too: a word in lower case is one unless that is rare."""
-    spellings = {
-        "And": 9,
-        "and": 4,
-        "Romeo": 7,
-        "ROMEO": 2,
-        "I": 50,
-        "rose": 1,
-        "Rose": 9,
-        "éTÉ": 1,
-    }
-    tokens = {spelling.lower() for spelling in spellings}
-    assert written_forms(spellings.items, tokens) == {
-        "romeo": "Romeo",
-        "i": "I",
-        "rose": "Rose",
-        "été": "éTÉ",
-    }
 
 
 def test_the_same_bytes_in_two_formats_are_taken_once(tmp_path: Path) -> None:
