@@ -42,6 +42,7 @@ def features_of(folder: Path, purpose: str) -> tuple[csr_matrix, list[str]]:
     """
     from data.encodings import decode
     from data.languages import LanguageDetector, language_sample
+    from data.stop_words import stop_words_of
     from tasks.seams.tokeniser import PunktModel, SentenceSplitter, cut
     from tasks.weigh import WeighSettings, weights_of
 
@@ -55,7 +56,8 @@ def features_of(folder: Path, purpose: str) -> tuple[csr_matrix, list[str]]:
         languages.append(detector.detect(language_sample(text)))
     if len(set(labels)) < 2:
         raise SystemExit(f"{folder} has no two folders with .txt files: give label/text.txt files.")
-    weights = weights_of(tokens, languages, WeighSettings.model_validate({"purpose": purpose}))
+    texts = zip(tokens, map(stop_words_of, languages), strict=True)
+    weights = weights_of(texts, WeighSettings.model_validate({"purpose": purpose}))
     return weights.features_NV, labels
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data.schemas import COMMAND_TABLES, TABLES, WARM_START_TABLES, Column
+from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES, Column
 
 DICTIONARY_PATH = Path(__file__).parent / "README.md"
 
@@ -15,7 +15,7 @@ def dictionary_text() -> str:
         "Generated from `data/schemas.py` by `make dictionary`; a test holds the two together.",
         "Columns marked *volatile* (times, rates, run ids) stay outside a table's digest.",
     ]
-    for table in (*TABLES.values(), *WARM_START_TABLES.values(), *COMMAND_TABLES.values()):
+    for table in (*TABLES.values(), *OPTIONAL_TABLES.values(), *COMMAND_TABLES.values()):
         writer = "command" if table.name in COMMAND_TABLES else "step"
         lines += [
             "",

@@ -1,53 +1,36 @@
 """Every table of bookloom: its name, columns, types, units, meaning, and what writes it.
 
-This is the only place where a table is described. `data/README.md`, the data dictionary, is
-generated from it (`make dictionary`), the store refuses anything that differs from it, and a
-step's cache key counts just the tables that the step names.
+Those of the map of the texts stand in `data/text_schemas.py`; no other place describes one.
+`data/README.md`, the data dictionary, is generated from both (`make dictionary`), the store refuses
+anything that differs from them, and a step's cache key counts just the tables that the step names.
 """
 
-from dataclasses import dataclass
-
 import pyarrow as pa
+
+from data.table import BOOK_ID, SECTION_INDEX
+from data.table import Column as Column
+from data.table import Table as Table
+from data.text_schemas import (
+    CLUSTER_CONFOUNDS,
+    CLUSTER_COUNTS,
+    CLUSTER_LABELS,
+    CLUSTER_NOTES,
+    CLUSTER_PROBES,
+    CLUSTER_SCORES,
+    CLUSTER_TERMS,
+    CLUSTER_TEXTS,
+    TERM_ERRORS,
+    TEXT_CODES,
+    TEXT_FEATURES,
+    TEXT_TERMS,
+    TEXT_VECTORS,
+)
 
 TOKEN_LIST = pa.list_(pa.string())
 STATE_VECTORS = pa.list_(pa.list_(pa.float32()))
 SPLITS = "train, validation or test"
 UNITS = "word or character: what a token is"
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column. `volatile` ones (clock times, rates, run ids) stay outside the table's digest."""
-
-    name: str
-    type: pa.DataType
-    meaning: str
-    unit: str = ""
-    nullable: bool = False
-    volatile: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table. Where `by_book`, its digest is made of one digest a book, in key order."""
-
-    name: str
-    row: str
-    written_by: str
-    columns: tuple[Column, ...]
-    by_book: bool = False
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The Arrow schema, every column with its meaning as metadata."""
-        return pa.schema(
-            pa.field(c.name, c.type, c.nullable, {"meaning": c.meaning, "unit": c.unit})
-            for c in self.columns
-        )
-
-
-BOOK_ID = Column("book_id", pa.string(), "the book, named for its title or file")
-SECTION_INDEX = Column("section_index", pa.int32(), "the section's place in its book, from 0")
 
 BOOKS = Table(
     "books",
@@ -504,83 +487,6 @@ RECOVERY_EXAMPLES = Table(
     ),
 )
 
-TEXT_FEATURES = Table(
-    "text_features",
-    "a text to be clustered",
-    "weigh",
-    (
-        Column("text_id", pa.int32(), "the text's row, from 0"),
-        BOOK_ID,
-        SECTION_INDEX,
-        Column("label", pa.string(), "the book's genre, where known", nullable=True),
-        Column("quotation", pa.string(), "its first words"),
-        Column("term_ids", pa.list_(pa.int32()), "terms that stand in it, ascending"),
-        Column("weights", pa.list_(pa.float32()), "their TF-IDF weights; the row has length 1"),
-    ),
-)
-
-TEXT_TERMS = Table(
-    "text_terms",
-    "a term that texts are weighed by",
-    "weigh",
-    (
-        Column("term_id", pa.int32(), "the term's column, from 0"),
-        Column("term", pa.string(), "the term"),
-        Column("inverse_document_frequency", pa.float64(), "ln((1+texts)/(1+texts with it)) + 1"),
-    ),
-)
-
-TEXT_CODES = Table(
-    "text_codes",
-    "a text's place",
-    "cluster",
-    (
-        Column("text_id", pa.int32(), "row of text_features"),
-        BOOK_ID,
-        SECTION_INDEX,
-        Column("code", pa.list_(pa.float32()), "the autoencoders' codes, together of length 1"),
-        Column("map_x", pa.float32(), "the codes' 2-d bottleneck, across"),
-        Column("map_y", pa.float32(), "the codes' 2-d bottleneck, up"),
-        Column("cluster", pa.int32(), "the cluster, 0 being the largest"),
-        Column("membership", pa.float32(), "share of its cluster in the text, Student-t kernel"),
-        Column(
-            "reconstruction_error",
-            pa.float32(),
-            "squared distance from where its code says",
-        ),
-    ),
-)
-
-CLUSTER_TERMS = Table(
-    "cluster_terms",
-    "a term that marks a cluster",
-    "cluster",
-    (
-        Column("cluster", pa.int32(), "the cluster"),
-        Column("rank", pa.int32(), "1 marks it most"),
-        Column("term", pa.string(), "the term"),
-        Column("weight", pa.float64(), "class-based TF-IDF"),
-    ),
-)
-
-CLUSTER_SCORES = Table(
-    "cluster_scores",
-    "a way of clustering, held against the labels",
-    "cluster",
-    (
-        Column("method", pa.string(), "what made the clusters"),
-        Column("num_texts", pa.int64(), "texts with a label", "texts"),
-        Column("num_clusters", pa.int32(), "clusters asked for", "clusters"),
-        Column("num_seeds", pa.int32(), "seeds that it was tried with"),
-        Column("accuracy", pa.float64(), "mean share right under the best matching", nullable=True),
-        Column("nmi", pa.float64(), "mean normalised mutual information", nullable=True),
-        Column("ari", pa.float64(), "mean adjusted Rand index", nullable=True),
-        Column("accuracy_sd", pa.float64(), "its standard deviation over seeds", nullable=True),
-        Column("nmi_sd", pa.float64(), "its standard deviation over seeds", nullable=True),
-        Column("ari_sd", pa.float64(), "its standard deviation over seeds", nullable=True),
-    ),
-)
-
 METRICS = Table(
     "metrics",
     "a figure of the run",
@@ -641,8 +547,6 @@ LANGUAGE_MODEL_FILE = "language_model.safetensors"
 WARM_START_MODEL_FILE = "warm_start_model.safetensors"
 AFRESH_MODEL_FILE = "afresh_model.safetensors"
 TRAINING_CURVE_FILE = "training_curve.png"
-MAP_PICTURE_FILE = "map.png"
-MAP_PAGE_FILE = "map.html"
 
 TABLES: dict[str, Table] = {
     table.name: table
@@ -671,15 +575,22 @@ TABLES: dict[str, Table] = {
         TEXT_FEATURES,
         TEXT_TERMS,
         TEXT_CODES,
+        TERM_ERRORS,
+        CLUSTER_COUNTS,
+        CLUSTER_NOTES,
         CLUSTER_TERMS,
+        CLUSTER_TEXTS,
+        CLUSTER_LABELS,
         CLUSTER_SCORES,
+        CLUSTER_PROBES,
+        CLUSTER_CONFOUNDS,
         METRICS,
     )
 }
 
-# Written only by runs that go on from a model.
-WARM_START_TABLES: dict[str, Table] = {
-    table.name: table for table in (WARM_START_SECTIONS, AFRESH_LOG)
+# Written only by runs that go on from a model, or cluster texts by what a model makes of them.
+OPTIONAL_TABLES: dict[str, Table] = {
+    table.name: table for table in (WARM_START_SECTIONS, AFRESH_LOG, TEXT_VECTORS)
 }
 
 # Written by a command where its user says, not by a step of a run.

@@ -4,8 +4,6 @@ from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Literal
 
-from data.errors import UserMistake
-
 SectionSplit = Literal["train", "validation", "test"]
 Split = SectionSplit | Literal["by_section"]
 
@@ -55,18 +53,12 @@ def section_splits(section_lengths: Sequence[int]) -> list[SectionSplit]:
     """Return the split of each section of one book, given their lengths in characters.
 
     From the book's end, test takes sections until it holds a twelfth of the characters, then
-    validation does; each gets at least one section, and so does training.
-
-    Raises:
-        UserMistake: the book has fewer than three sections.
+    validation does; each gets at least one section, and so does training. Of fewer than three
+    sections none is held out: such a book has a map, but no language model.
     """
-    if len(section_lengths) < 3:
-        raise UserMistake(
-            f"The book is too short to hold text out for testing: sections: {len(section_lengths)},"
-            " needed: 3.",
-            "Add more text to it, or more books.",
-        )
     splits: list[SectionSplit] = ["train"] * len(section_lengths)
+    if len(splits) < 3:
+        return splits
     first_taken = len(section_lengths)
     held_out: list[tuple[SectionSplit, int]] = [("test", 2), ("validation", 1)]
     for split, num_left_over in held_out:

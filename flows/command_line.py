@@ -13,7 +13,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from data.errors import UserMistake
-from flows import answers, bag_commands
+from flows import answers, bag_commands, map_commands
 from flows.command_tools import MISTAKE_EXIT_CODE, AsJson, examples, print_answer, validated
 from flows.environment import home, home_store, prepare, tracking_uri
 
@@ -235,6 +235,8 @@ def lineage(table: str, /, *, as_json: AsJson = False) -> None:
     )
 
 
+app.command(map_commands.cluster, help_epilogue=map_commands.CLUSTER_EXAMPLES)
+app.command(map_commands.place, help_epilogue=map_commands.PLACE_EXAMPLES)
 app.command(bag_commands.generate, help_epilogue=bag_commands.GENERATE_EXAMPLES)
 app.command(bag_commands.play, help_epilogue=bag_commands.PLAY_EXAMPLES)
 app.command(bag_commands.serve_model, help_epilogue=bag_commands.SERVE_MODEL_EXAMPLES)

@@ -10,11 +10,14 @@ from data.spelling import nearest_words
 from flows.environment import PROJECT_ROOT
 
 PIPELINE_ENTRYPOINT = "flows/pipeline.py:pipeline"
+MAP_ENTRYPOINT = "flows/texts_map.py:texts_map"
 DEPLOYMENTS_FILE = PROJECT_ROOT / "prefect.yaml"
 
 
-def deployment_settings(name: str, path: Path = DEPLOYMENTS_FILE) -> dict[str, Any]:
-    """The settings of a deployment of the pipeline, as plain values.
+def deployment_settings(
+    name: str, entrypoint: str = PIPELINE_ENTRYPOINT, path: Path = DEPLOYMENTS_FILE
+) -> dict[str, Any]:
+    """The settings of a deployment of a flow, by default of the pipeline, as plain values.
 
     Raises:
         UserMistake: there is no such deployment.
@@ -23,12 +26,13 @@ def deployment_settings(name: str, path: Path = DEPLOYMENTS_FILE) -> dict[str, A
     found = {
         entry["name"]: entry
         for entry in content["deployments"]
-        if entry["entrypoint"] == PIPELINE_ENTRYPOINT
+        if entry["entrypoint"] == entrypoint
     }
     if name not in found:
         nearest = nearest_words(name, found) or sorted(found)
         raise UserMistake(
-            f"{path.name} has no deployment {name!r}.", f"Choose one of: {', '.join(nearest)}."
+            f"{path.name} has no deployment {name!r} of {entrypoint}.",
+            f"Choose one of: {', '.join(nearest)}.",
         )
     settings: dict[str, Any] = found[name]["parameters"]["settings"]
     return settings

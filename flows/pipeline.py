@@ -2,7 +2,7 @@
 
 source -> books, sections -> sentences -> vocabulary -> token_ids -> language model -> sentences
                                   |                                              from bags
-                                  +-> text_features -> codes, clusters, map
+                                  +-> texts -> codes, clusters -> map, and how far to believe it
 """
 
 import time
@@ -12,11 +12,14 @@ from prefect import flow
 
 from data.settings import Settings
 from flows.environment import home, home_store, tracking_uri
+from tasks.average import AverageSettings, average
+from tasks.chart import ChartSettings, chart
 from tasks.cluster import ClusterSettings, cluster
 from tasks.count import CountSettings, count
 from tasks.embed import EmbedSettings, embed
 from tasks.encode import EncodeSettings, encode
 from tasks.evaluate import EvaluateSettings, evaluate
+from tasks.judge import JudgeSettings, judge
 from tasks.measure import MeasureSettings, measure
 from tasks.pick import pick
 from tasks.publish import publish
@@ -58,7 +61,9 @@ class PipelineSettings(Settings):
     pick: PickSettings = PickSettings(unknown="drop")
     recover: RecoverSettings = RecoverSettings()
     weigh: WeighSettings = WeighSettings()
+    average: AverageSettings = AverageSettings()
     cluster: ClusterSettings = ClusterSettings()
+    judge: JudgeSettings = JudgeSettings()
 
 
 @flow(name="bookloom", flow_run_name="{settings.name}", persist_result=False)
@@ -92,10 +97,14 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
         recovered = recover(run, settings.recover, token_ids, model)
 
         features = weigh(run, settings.weigh, books, sentences)
-        clusters = cluster(run, settings.cluster, books, features)
+        is_dense = settings.average.of is not None
+        dense = [average(run, settings.average, features, sentences, model)] if is_dense else []
+        clusters = cluster(run, settings.cluster, books, features, *dense)
+        judged = judge(run, settings.judge, features, clusters, *dense)
+        charts = chart(run, ChartSettings(), books, features, clusters, judged)
 
         made = [*before, books, sentences, vocabulary, token_ids, vectors, trained, *afresh, model]
-        made += [perplexities, picked, recovered, features, clusters]
+        made += [perplexities, picked, recovered, features, *dense, clusters, judged, charts]
         metrics = measure(run, MeasureSettings(), *made)
         summary: dict[str, Any] = publish(run, started, [*made, metrics])
     return summary

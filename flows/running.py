@@ -1,15 +1,19 @@
-"""Runs the pipeline from the command line: settings checked first, mistakes without traceback."""
+"""Runs flows from the command line: settings checked first, mistakes without traceback."""
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import pydantic
 
 from data.errors import UserMistake
+from data.settings import Settings
 from flows.command_tools import settings_mistake
 from flows.pipeline import PipelineSettings, pipeline
+from flows.texts_map import TextsMapSettings, texts_map
+
+S = TypeVar("S", bound=Settings)
 
 
 def run_pipeline(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -18,14 +22,25 @@ def run_pipeline(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserMistake: a setting, a book or a bag that its user must mend.
     """
+    return _run(pipeline, PipelineSettings, settings)
+
+
+def run_texts_map(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Draw the map of the texts alone and give the run's summary. Raises as `run_pipeline`."""
+    return _run(texts_map, TextsMapSettings, settings)
+
+
+def _run(
+    flow: Callable[[S], dict[str, Any]], kind: type[S], settings: Mapping[str, Any]
+) -> dict[str, Any]:
     try:
-        checked = PipelineSettings.model_validate(settings)
+        checked = kind.model_validate(settings)
     except pydantic.ValidationError as error:
-        raise settings_mistake(error, PipelineSettings, "settings.") from error
+        raise settings_mistake(error, kind, "settings.") from error
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_no_traceback_for_mistakes)
-    return pipeline(checked)
+    return flow(checked)
 
 
 def _no_traceback_for_mistakes(record: logging.LogRecord) -> bool:

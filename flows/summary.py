@@ -1,5 +1,6 @@
 """What `bookloom run` prints at the end: where everything is."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from flows.environment import ui_commands
 from tasks.seams.report import visible
 
 NUM_SHOWN_SETS = 3
+NUM_SHOWN_TERMS = 8
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
@@ -20,12 +22,9 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"  {name:<18} {table['num_rows']:>9,} rows  {table['path']}"
         for name, table in summary["tables"].items()
     ]
-    if not summary["recomputed"]:
-        lines += ["", "Nothing has changed: no step was recomputed."]
-    else:
-        lines += ["", f"recomputed  {', '.join(summary['recomputed'])}"]
-        lines += [f"reused      {', '.join(summary['reused'])}"] * bool(summary["reused"])
     lines += [
+        "",
+        *_step_lines(summary),
         "",
         f"held-out perplexity   {_shown(metrics['test_perplexity'])} on test text, "
         f"{_shown(metrics['validation_perplexity'])} on validation text "
@@ -55,6 +54,50 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"done in {summary['seconds']:.0f} s",
     ]
     return "\n".join(lines)
+
+
+def map_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The summary of a run that draws the map alone."""
+    metrics, files = summary["metrics"], summary["files"]
+    lines = ["", *_step_lines(summary), ""]
+    lines += _rows_of_clusters(summary["tables"])
+    lines += [
+        "",
+        f"clusters and labels   accuracy {_shown(metrics['cluster_accuracy'])}, "
+        f"NMI {_shown(metrics['cluster_nmi'])}, ARI {_shown(metrics['cluster_ari'])}",
+        f"with other seeds      adjusted Rand index {_shown(metrics['cluster_stability'])}, "
+        f"silhouette {_shown(metrics['cluster_silhouette'])}",
+        "",
+        f"map of the texts      {files['map.png']}",
+        f"  to explore          {files['map.html']}",
+        f"  a line a book       {files['book_lines.png']}",
+        *([f"  against labels      {files['confusion.png']}"] if "confusion.png" in files else []),
+        f"inputs refused        {summary['num_refusals']}",
+        f"MLflow run            {summary['mlflow_run_id']}",
+        "",
+        f"done in {summary['seconds']:.0f} s",
+    ]
+    return lines
+
+
+def _step_lines(summary: Mapping[str, Any]) -> list[str]:
+    if not summary["recomputed"]:
+        return ["Nothing has changed: no step was recomputed."]
+    lines = [f"recomputed  {', '.join(summary['recomputed'])}"]
+    return lines + [f"reused      {', '.join(summary['reused'])}"] * bool(summary["reused"])
+
+
+def _rows_of_clusters(tables: Mapping[str, Any]) -> list[str]:
+    """The notes on the clusters, then each cluster with its size and terms."""
+    sizes = Counter(row["cluster"] for row in _rows(tables["text_codes"]["path"]))
+    terms: dict[int, list[str]] = {number: [] for number in sorted(sizes)}
+    for row in _rows(tables["cluster_terms"]["path"]):
+        terms[row["cluster"]].append(visible(row["term"]))
+    lines = [row["note"] for row in _rows(tables["cluster_notes"]["path"])]
+    return lines + [
+        f"  {number:>3}  {sizes[number]:>5,} texts  {', '.join(own[:NUM_SHOWN_TERMS])}"
+        for number, own in terms.items()
+    ]
 
 
 def _warm_start_lines(metrics: Mapping[str, Any]) -> list[str]:

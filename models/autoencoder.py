@@ -4,6 +4,8 @@
                                └→ to_map → map_B2 → from_map ──┘
 
 Both ways through the one decoder are trained together, so that the map shows what the code holds.
+The features stay sparse on their way in; only the terms' shares that are to be read back are made
+dense, a batch at a time.
 
 Shapes: N texts, B texts of a batch, V terms, C code width, 2 map width.
 """
@@ -87,14 +89,15 @@ class StackedAutoencoder(nn.Module):
         widths = (num_terms, *layer_widths, code_width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = _stack(widths)
+            self.terms = _TermLayer(num_terms, widths[1])
+            self.encoder = nn.Sequential(nn.ReLU(), *_stack(widths[1:]))
             self.to_map = _stack((code_width, _MAP_HIDDEN_WIDTH, map_width))
             self.from_map = _stack((map_width, _MAP_HIDDEN_WIDTH, code_width))
             self.decoder = _stack(widths[::-1])
 
-    def forward(self, features_BV: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, features_BV: csr_matrix) -> tuple[Tensor, Tensor]:
         """Place texts: code_BC, of length 1, and map_B2."""
-        code_BC = functional.normalize(self.encoder(features_BV))
+        code_BC = functional.normalize(self.encoder(self.terms(features_BV)))
         return code_BC, self.to_map(code_BC)
 
     def read_code(self, code_BC: Tensor) -> Tensor:
@@ -104,6 +107,29 @@ class StackedAutoencoder(nn.Module):
     def read_map(self, map_B2: Tensor) -> Tensor:
         """Read log_shares_BV from places on the map."""
         return self.read_code(functional.normalize(self.from_map(map_B2)))
+
+
+class _TermLayer(nn.Module):
+    """A linear layer that reads sparse features: of its weights, only the rows of terms that occur
+    are touched.
+    """
+
+    def __init__(self, num_terms: int, outer: int) -> None:
+        super().__init__()
+        drawn = nn.Linear(num_terms, outer)
+        self.weight_VO = nn.Parameter(drawn.weight.detach().t().contiguous())
+        self.bias_O = nn.Parameter(drawn.bias.detach())
+
+    def forward(self, features_BV: csr_matrix) -> Tensor:
+        summed_BO: Tensor = functional.embedding_bag(
+            torch.from_numpy(features_BV.indices.astype(np.int64)),
+            self.weight_VO,
+            torch.from_numpy(features_BV.indptr.astype(np.int64)),
+            mode="sum",
+            per_sample_weights=torch.from_numpy(features_BV.data.astype(np.float32)),
+            include_last_offset=True,
+        )
+        return summed_BO + self.bias_O
 
 
 def _stack(widths: Sequence[int]) -> nn.Sequential:
@@ -134,7 +160,7 @@ def fit(
 
     Args:
         model: what to train.
-        features_NV: TF-IDF or counts, not negative; only a batch at a time is made dense.
+        features_NV: TF-IDF or counts, not negative.
         epochs: passes over all texts.
         batch_size: texts of one step.
         learning_rate: the first one, for AdamW.
@@ -161,7 +187,7 @@ def fit(
         order_N = random.permutation(num_texts)
         for start in range(0, num_texts, batch_size):
             batch = features_NV[order_N[start : start + batch_size]]
-            code_BC, map_B2 = model(_dense(_with_terms_dropped(batch, drop_probability, random)))
+            code_BC, map_B2 = model(_with_terms_dropped(batch, drop_probability, random))
             shares_BV = _shares(_dense(batch))
             code_loss = _divergence(shares_BV, model.read_code(code_BC)).sum()
             map_loss = _divergence(shares_BV, model.read_map(map_B2)).sum()
@@ -186,11 +212,11 @@ def encode(model: StackedAutoencoder, features_NV: csr_matrix) -> Encoding:
     model.eval()
     codes, places, errors = [], [], []
     for start in range(0, num_texts, _ENCODE_BATCH_SIZE):
-        features_BV = _dense(features_NV[start : start + _ENCODE_BATCH_SIZE])
+        features_BV = features_NV[start : start + _ENCODE_BATCH_SIZE]
         code_BC, map_B2 = model(features_BV)
         codes.append(code_BC)
         places.append(map_B2)
-        errors.append(_divergence(_shares(features_BV), model.read_code(code_BC)))
+        errors.append(_divergence(_shares(_dense(features_BV)), model.read_code(code_BC)))
     return Encoding(
         codes_NC=torch.cat(codes).numpy(),
         map_N2=torch.cat(places).numpy(),
@@ -201,10 +227,9 @@ def encode(model: StackedAutoencoder, features_NV: csr_matrix) -> Encoding:
 def _check(model: StackedAutoencoder, features_NV: csr_matrix) -> int:
     """Refuse features that the model can't take; the number of texts."""
     num_texts, num_terms = features_NV.shape
-    first_layer = model.encoder[0]
-    assert isinstance(first_layer, nn.Linear)
-    if num_terms != first_layer.in_features:
-        raise ValueError(f"the model knows {first_layer.in_features} terms, not {num_terms}")
+    num_known = len(model.terms.weight_VO)
+    if num_terms != num_known:
+        raise ValueError(f"the model knows {num_known} terms, not {num_terms}")
     if not num_texts:
         raise ValueError("there are no texts to place")
     if features_NV.nnz and not features_NV.data.min() >= 0:  # also catches not-a-number

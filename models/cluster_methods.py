@@ -16,8 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from models.autoencoder import StackedAutoencoder, encode, fit
 from models.cluster_scores import DEFAULT_METHOD
-from models.clusterers import by_size, kmeans
-from models.text_clusters import ClusterRecipe, group_codes, learn_codes, num_epochs
+from models.clusterers import by_size, check_num_clusters, kmeans, unsettled_is_no_warning
+from models.text_clusters import ClusterRecipe, cluster_texts, num_epochs
+from models.text_space import TextSpace
 
 Clusters = npt.NDArray[np.int32]
 Method = Callable[[csr_matrix, int, int], Clusters]
@@ -29,8 +30,8 @@ def autoencoder_clusters(recipe: ClusterRecipe) -> Method:
     """Clusters of learned codes, by the recipe."""
 
     def clusters(features_NV: csr_matrix, num_clusters: int, seed: int) -> Clusters:
-        codes_NC = learn_codes(features_NV, recipe, seed).encoding.codes_NC
-        return group_codes(codes_NC, recipe, num_clusters, seed).cluster_N
+        points_ND = TextSpace.of(features_NV, recipe.num_dimensions).points(features_NV)
+        return cluster_texts(points_ND, recipe, num_clusters, seed).grouping.cluster_N
 
     return clusters
 
@@ -54,10 +55,14 @@ def lsa_kmeans(
     """Clusters of latent semantic analysis scaled to length 1.
 
     Deerwester et al., "Indexing by latent semantic analysis" (1990). There are fewer dimensions
-    where there are fewer texts or terms. Numbers and errors as `grouped`'s.
+    where there are fewer texts or terms, and a single term stands for itself. Numbers and errors as
+    `grouped`'s.
     """
+    if features_NV.shape[1] == 1:
+        return kmeans(features_NV, num_clusters, seed).cluster_N
     num_dimensions = min(num_dimensions, *features_NV.shape)
-    with threadpool_limits(limits=1):
+    # Of texts that are all the same it reports a share of no variance, which nobody reads.
+    with threadpool_limits(limits=1), np.errstate(invalid="ignore", divide="ignore"):
         svd = TruncatedSVD(num_dimensions, random_state=seed)
         codes_NC = normalize(svd.fit_transform(features_NV))
     return kmeans(codes_NC, num_clusters, seed).cluster_N
@@ -67,8 +72,12 @@ def nmf_topics(features_NV: csr_matrix, num_clusters: int, seed: int) -> Cluster
     """Each text's foremost topic of a non-negative factorisation: Xu, Liu and Gong, "Document
     clustering based on non-negative matrix factorization" (2003).
     """
-    with threadpool_limits(limits=1):
-        model = NMF(num_clusters, init="nndsvda", max_iter=_NMF_ROUNDS, tol=1e-3, random_state=seed)
+    check_num_clusters(features_NV.shape[0], num_clusters)
+    # More topics than terms have no singular vectors to begin with.
+    init = "nndsvda" if num_clusters <= min(features_NV.shape) else "random"
+    # Shares read back without any error have one just below 0, whose root it takes.
+    with threadpool_limits(limits=1), unsettled_is_no_warning(), np.errstate(invalid="ignore"):
+        model = NMF(num_clusters, init=init, max_iter=_NMF_ROUNDS, tol=1e-3, random_state=seed)
         topics_NK = model.fit_transform(features_NV)
     return by_size(topics_NK.argmax(axis=1).astype(np.int32))
 
@@ -84,6 +93,12 @@ METHODS: Mapping[str, Method] = {
         replace(_RECIPE, clusterer="gaussian_mixture")
     ),
     "autoencoders + HDBSCAN": autoencoder_clusters(replace(_RECIPE, clusterer="hdbscan")),
+    "autoencoders + DEC": autoencoder_clusters(replace(_RECIPE, clusterer="dec")),
+    "autoencoders + IDEC": autoencoder_clusters(replace(_RECIPE, clusterer="idec")),
+    "stacked, pretrained autoencoders + k-means": autoencoder_clusters(
+        replace(_RECIPE, hidden_widths=(128, 64), pretrain=True)
+    ),
+    "variational autoencoders + k-means": autoencoder_clusters(replace(_RECIPE, variational=True)),
     "one autoencoder + k-means": autoencoder_clusters(replace(_RECIPE, num_members=1)),
     "autoencoders without company + k-means": autoencoder_clusters(
         replace(_RECIPE, target_share=0.0, company_share=0.0)

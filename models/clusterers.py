@@ -6,19 +6,23 @@ groupings have equal numbers, whatever the seed.
 Shapes: N texts, C code width, K clusters.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 _STARTS = 10
 _LEAST_VARIANCE = 1e-3  # of a mixture's parts, a thousandth of the codes' own: narrower is one text
 _FEWEST_TEXTS = 5  # of a cluster of HDBSCAN's
+_MOST_TEXTS_BY_DENSITY = 20_000  # some six minutes; twice as many take four times as long
 
 ClustererName = Literal["kmeans", "gaussian_mixture", "hdbscan"]
 
@@ -42,12 +46,13 @@ def grouped(
     Args:
         codes_NC: the texts' codes.
         clusterer: which.
-        num_clusters: how many clusters; HDBSCAN finds its own number, the nearest to it that it
-            can find.
+        num_clusters: how many clusters, fewer where fewer codes differ; HDBSCAN finds its own
+            number, the nearest to it that it can find.
         seed: of what is drawn; the same seed gives the same bits.
 
     Raises:
-        ValueError: there are fewer texts than clusters, or no cluster is asked for.
+        ValueError: there are fewer texts than clusters, no cluster is asked for, or there are too
+            many texts for HDBSCAN.
     """
     return _CLUSTERERS[clusterer](codes_NC, num_clusters, seed)
 
@@ -64,12 +69,15 @@ def kmeans(
     Raises:
         ValueError: as `grouped`.
     """
-    _check(codes_NC.shape[0], num_clusters)
+    check_num_clusters(codes_NC.shape[0], num_clusters)
     # Sums split among threads come in another order, and so in other bits, from run to run.
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), unsettled_is_no_warning():
         model = KMeans(num_clusters, n_init=_STARTS, random_state=seed).fit(codes_NC)
         squared_distance_NK = np.square(model.transform(codes_NC), dtype=np.float64)
     kernel_NK = 1 / (1 + squared_distance_NK)
+    is_empty_K = np.bincount(model.labels_, minlength=num_clusters) == 0
+    if is_empty_K.any():  # where codes are too few, a centre of theirs is there twice
+        kernel_NK[:, is_empty_K] = 0
     membership_N = kernel_NK[np.arange(len(kernel_NK)), model.labels_] / kernel_NK.sum(axis=1)
     return Grouping(by_size(model.labels_), membership_N.astype(np.float32))
 
@@ -79,9 +87,11 @@ def _gaussian_mixture(codes_NC: npt.NDArray[np.float32], num_clusters: int, seed
 
     Variances have a floor, or a part shrinks onto a single text.
     """
-    _check(len(codes_NC), num_clusters)
+    check_num_clusters(len(codes_NC), num_clusters)
+    if num_clusters == 1 or _are_all_one(codes_NC):
+        return _one_cluster(len(codes_NC))
     scale = max(float(codes_NC.std()), 1e-12)
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), unsettled_is_no_warning():
         model = GaussianMixture(
             num_clusters,
             covariance_type="diag",
@@ -102,7 +112,14 @@ def _hdbscan(codes_NC: npt.NDArray[np.float32], num_clusters: int, seed: int) ->
     Campello, Moulavi and Sander, "Density-based clustering based on hierarchical density
     estimates" (2013). Texts in no cluster go to the one whose centre is nearest, with membership 0.
     """
-    _check(len(codes_NC), num_clusters)
+    check_num_clusters(len(codes_NC), num_clusters)
+    if len(codes_NC) > _MOST_TEXTS_BY_DENSITY:
+        raise ValueError(
+            f"{len(codes_NC)} texts are too many for HDBSCAN, whose time grows with their square; "
+            f"up to {_MOST_TEXTS_BY_DENSITY} it can group, and k-means any number"
+        )
+    if _are_all_one(codes_NC):
+        return _one_cluster(len(codes_NC))
     largest = max(2, len(codes_NC) // max(2, num_clusters))
     sizes = np.unique(np.geomspace(min(_FEWEST_TEXTS, largest), largest, 8).astype(int))
     best = np.full(len(codes_NC), -1), np.zeros(len(codes_NC))
@@ -142,6 +159,29 @@ def by_size(cluster_N: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     return number_K[inverse_N]
 
 
-def _check(num_texts: int, num_clusters: int) -> None:
+@contextmanager
+def unsettled_is_no_warning() -> Iterator[None]:
+    """scikit-learn warns of fewer codes than clusters, which give fewer clusters, and of rounds
+    that run out, which give the best so far.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def _are_all_one(codes_NC: npt.NDArray[np.float32]) -> bool:
+    return bool((codes_NC == codes_NC[0]).all())
+
+
+def _one_cluster(num_texts: int) -> Grouping:
+    return Grouping(np.zeros(num_texts, np.int32), np.ones(num_texts, np.float32))
+
+
+def check_num_clusters(num_texts: int, num_clusters: int) -> None:
+    """Refuse fewer texts than clusters, and no cluster.
+
+    Raises:
+        ValueError: num_clusters is not from 1 to num_texts.
+    """
     if not 1 <= num_clusters <= num_texts:
         raise ValueError(f"{num_texts} texts can't be parted into {num_clusters} clusters")

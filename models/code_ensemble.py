@@ -7,14 +7,18 @@
 Each learns to tell, from a text with some dimensions left out, where the text and its neighbours
 stand (Vincent et al. 2008, with the neighbours' mean for the text). A single one comes out
 differently with every seed; together they are steadier and fit labels better
-(docs/experiments.md).
+(docs/experiments.md). Members may be variational: then a code is the mean of where the text may
+stand, and the decoder reads draws from around it.
 
-Shapes: N texts, B texts of a batch, D dimensions, E members, H hidden, C a member's code width.
+Shapes: N texts, B texts of a batch, D dimensions, E members, H hidden, C a member's code width,
+I and O what goes in and out of a layer.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,15 +36,19 @@ _MAP_HIDDEN_WIDTH = 64
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One pass over all texts; epoch counts from 1.
+    """One pass over all texts; epoch counts from 1 in each stage.
 
     code_loss: mean squared error of the members a dimension; 1 is that of who knows nothing.
-    map_loss: mean squared distance of the codes, of length 1, from those read from the map.
+        While layers are pretrained, that of reading a layer's input from its output.
+    map_loss: mean squared distance of the codes, of length 1, from those read from the map;
+        not a number while layers are pretrained, which the map has no part in.
+    stage: layers one by one, the whole model, or codes moved to the clusters' centres.
     """
 
     epoch: int
     code_loss: float
     map_loss: float
+    stage: Literal["pretrain", "train", "refine"] = "train"
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,14 @@ class Encoding:
 
 
 class CodeEnsemble(nn.Module):
-    """E autoencoders of one hidden layer on either side, and a map of their codes.
+    """E autoencoders whose decoders mirror their encoders, and a map of their codes.
 
     Args:
         num_dimensions: D.
         num_members: E.
-        hidden_width: H.
+        hidden_widths: H of the encoder's hidden layers, from the points inward; there may be none.
         code_width: C.
+        is_variational: whether a code has a spread, which is learned.
         seed: of the first weights; the same seed gives the same bits.
 
     Raises:
@@ -76,45 +85,61 @@ class CodeEnsemble(nn.Module):
         num_dimensions: int,
         *,
         num_members: int,
-        hidden_width: int,
+        hidden_widths: Sequence[int],
         code_width: int,
+        is_variational: bool = False,
         seed: int,
     ) -> None:
         super().__init__()
         self.num_members = num_members
-        if min(num_dimensions, num_members, hidden_width, code_width) < 1:
+        self.is_variational = is_variational
+        if min(num_dimensions, num_members, *hidden_widths, code_width) < 1:
             raise ValueError(
-                f"{num_dimensions} dimensions, {num_members} members, hidden {hidden_width}, code "
-                f"{code_width}: each must be at least 1"
+                f"{num_dimensions} dimensions, {num_members} members, hidden "
+                f"{tuple(hidden_widths)}, code {code_width}: each must be at least 1"
             )
         together = num_members * code_width
+        widths = (num_dimensions, *hidden_widths, code_width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoder = nn.ModuleList(
-                [
-                    _Layers(num_members, num_dimensions, hidden_width),
-                    _Layers(num_members, hidden_width, code_width),
-                ]
-            )
-            self.decoder = nn.ModuleList(
-                [
-                    _Layers(num_members, code_width, hidden_width),
-                    _Layers(num_members, hidden_width, num_dimensions),
-                ]
-            )
+            self.encoder = _layers(num_members, widths)
+            self.decoder = _layers(num_members, widths[::-1])
             self.to_map = _stack(together, _MAP_HIDDEN_WIDTH, 2)
             self.from_map = _stack(2, _MAP_HIDDEN_WIDTH, together)
+            # Drawn last: all else is as without it.
+            self.to_log_variance = _layers(num_members, widths[-2:] if is_variational else ())
+
+    def hidden(self, points_EBD: Tensor, num_layers: int) -> Tensor:
+        """What comes out of the encoder's first layers, none of which is the last; hidden_EBH."""
+        hidden_EBH = points_EBD
+        for layer in self.encoder[:num_layers]:
+            hidden_EBH = torch.relu(layer(hidden_EBH))
+        return hidden_EBH
 
     def encode(self, points_EBD: Tensor) -> Tensor:
         """Codes_EBC, each member's of length 1."""
-        first, second = self.encoder
-        return functional.normalize(second(torch.relu(first(points_EBD))), dim=2)
+        return self._codes(self.hidden(points_EBD, len(self.encoder) - 1))
+
+    def encode_with_spread(self, points_EBD: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes_EBC, and log_variance_EBC around them in a variational model.
+
+        A variance of 1 is that of the prior, which is 1/C a number, so that its draws are about as
+        long as a code.
+        """
+        hidden_EBH = self.hidden(points_EBD, len(self.encoder) - 1)
+        [layer] = self.to_log_variance
+        return self._codes(hidden_EBH), layer(hidden_EBH)
+
+    def _codes(self, hidden_EBH: Tensor) -> Tensor:
+        return functional.normalize(self.encoder[-1](hidden_EBH), dim=2)
 
     def decode(self, codes_EBC: Tensor) -> Tensor:
         """Where each member thinks that the texts stand, points_EBD."""
-        first, second = self.decoder
-        decoded: Tensor = second(torch.relu(first(codes_EBC)))
-        return decoded
+        decoded = codes_EBC
+        for layer in self.decoder[:-1]:
+            decoded = torch.relu(layer(decoded))
+        points_EBD: Tensor = self.decoder[-1](decoded)
+        return points_EBD
 
     def place(self, codes_EBC: Tensor) -> Tensor:
         """Places on the map, map_B2."""
@@ -142,8 +167,30 @@ class _Layers(nn.Module):
         return torch.baddbmm(self.bias_E1O, inputs_EBI, self.weight_EIO)
 
 
+def _layers(num_members: int, widths: Sequence[int]) -> nn.ModuleList:
+    return nn.ModuleList([_Layers(num_members, inner, outer) for inner, outer in pairwise(widths)])
+
+
 def _stack(inner: int, hidden: int, outer: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inner, hidden), nn.ReLU(), nn.Linear(hidden, outer))
+
+
+def side_by_side(codes_EBC: Tensor) -> Tensor:
+    """All members' codes of a text as one of length 1."""
+    return codes_EBC.transpose(0, 1).flatten(1) / math.sqrt(len(codes_EBC))
+
+
+def divergence_from_prior(codes_EBC: Tensor, log_variance_EBC: Tensor) -> Tensor:
+    """How much more than the prior is said of where codes stand, divergence_B in nats, over
+    members: Kingma and Welling, "Auto-encoding variational Bayes" (2014), appendix B, with
+    variances in units of the prior's 1/C.
+
+    As codes have length 1, their part in it is C/2 a member, whatever they are; what is learned is
+    the price of a small spread.
+    """
+    squares_EBC = codes_EBC.shape[2] * codes_EBC.square()
+    twice_EBC = squares_EBC + log_variance_EBC.exp() - 1 - log_variance_EBC
+    return twice_EBC.sum(dim=(0, 2)) / 2
 
 
 def fit(
@@ -155,6 +202,7 @@ def fit(
     batch_size: int,
     learning_rate: float,
     drop_probability: float,
+    divergence_weight: float = 1.0,
     seed: int,
 ) -> Iterator[EpochRecord]:
     """Train the members in place, one epoch for each record that is taken.
@@ -170,12 +218,17 @@ def fit(
         batch_size: texts of one step.
         learning_rate: the first one.
         drop_probability: of each dimension of each text, anew at each step, in [0, 1).
-        seed: of order and dropped dimensions; the same seed and number of threads give the same
-            bits.
+        divergence_weight: of a variational model's `divergence_from_prior`, beside the squared
+            errors of all dimensions: twice the variance of what points can't be told by, so that
+            1 is the evidence's bound where that is half of a dimension's.
+        seed: of order, dropped dimensions and spread; the same seed and number of threads give the
+            same bits.
 
     Raises:
         ValueError: at the first record, if a setting is out of range.
     """
+    if not divergence_weight >= 0:
+        raise ValueError(f"divergence_weight {divergence_weight} must be at least 0")
     num_texts, num_dimensions = points_ND.shape
     num_members = model.num_members
     random = torch.Generator().manual_seed(seed)
@@ -196,12 +249,22 @@ def fit(
             chosen_B = order_N[start : start + batch_size]
             inputs_EBD = inputs_ND[chosen_B].expand(num_members, -1, -1)
             is_kept = torch.rand(inputs_EBD.shape, generator=random) >= drop_probability
-            codes_EBC = model.encode(inputs_EBD * is_kept / (1 - drop_probability))
+            inputs_EBD = inputs_EBD * is_kept / (1 - drop_probability)
+            if model.is_variational:
+                codes_EBC, log_variance_EBC = model.encode_with_spread(inputs_EBD)
+                drawn_EBC = torch.randn(codes_EBC.shape, generator=random)
+                deviation_EBC = (log_variance_EBC / 2).exp() / math.sqrt(codes_EBC.shape[2])
+                read_EBC = codes_EBC + deviation_EBC * drawn_EBC
+            else:
+                read_EBC = codes_EBC = model.encode(inputs_EBD)
             from_map_EBC = model.read_map(model.place(codes_EBC.detach()))
-            code_loss = (model.decode(codes_EBC) - wanted_ND[chosen_B]).square().mean(dim=(0, 2))
+            code_loss = (model.decode(read_EBC) - wanted_ND[chosen_B]).square().mean(dim=(0, 2))
             map_loss = (from_map_EBC - codes_EBC.detach()).square().sum(dim=2).mean(dim=0)
             optimiser.zero_grad()
             loss = (num_dimensions * num_members * code_loss + map_loss).mean()
+            if model.is_variational:
+                divergence_B = divergence_from_prior(codes_EBC, log_variance_EBC)
+                loss = loss + divergence_weight * divergence_B.mean()
             loss.backward()
             optimiser.step()
             schedule.step()
@@ -219,7 +282,7 @@ def encode(model: CodeEnsemble, points_ND: Points) -> Encoding:
     for start in range(0, len(points_ND), _ENCODE_BATCH_SIZE):
         own_BD = torch.from_numpy(points_ND[start : start + _ENCODE_BATCH_SIZE])
         codes_EBC = model.encode((scale * own_BD).expand(num_members, -1, -1))
-        codes.append(codes_EBC.transpose(0, 1).flatten(1) / math.sqrt(num_members))
+        codes.append(side_by_side(codes_EBC))
         places.append(model.place(codes_EBC))
         errors.append(own_BD - model.decode(codes_EBC).mean(dim=0) / scale)
     return Encoding(*(_numpy(parts) for parts in (codes, places, errors)))

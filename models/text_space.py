@@ -1,4 +1,5 @@
-"""Texts as points: correspondence analysis of their terms, and the company that texts keep.
+"""Texts as points: correspondence analysis of their terms, principal components of their vectors,
+and the company that texts keep.
 
 Rows of unit length hide what a text has more of than others behind what all have much of; shares
 over the roots of mean shares do not. On the sets of docs/experiments.md it is the one space, of
@@ -65,9 +66,8 @@ class TextSpace:
                 start = np.cos(np.arange(min(features_NV.shape), dtype=np.float64))
                 _, singular, axes_DV = svds(residuals, k=wanted, v0=start)
                 axes_DV = axes_DV[np.argsort(-singular, kind="stable")]
-        largest = np.abs(axes_DV).argmax(axis=1)
-        axes_DV = axes_DV * np.sign(axes_DV[np.arange(len(axes_DV)), largest])[:, None]
-        return TextSpace(mean_V.astype(np.float32), np.ascontiguousarray(axes_DV.T, np.float32))
+        axes_VD = np.ascontiguousarray(_turned(axes_DV).T, np.float32)
+        return TextSpace(mean_V.astype(np.float32), axes_VD)
 
     def points(self, features_NV: csr_matrix) -> Points:
         """Places_ND of texts, of length 1: what sets them off, not how much. Of texts without
@@ -81,35 +81,99 @@ class TextSpace:
         return _unit(places_ND)
 
 
+@dataclass(frozen=True)
+class VectorSpace:
+    """Principal components, for texts that are dense vectors: means of word vectors or of states.
+
+    Such means have one large part in common, which says nothing: it goes first (Mu and Viswanath,
+    "All-but-the-top", 2018). mean_V: the vectors' mean. axes_VD: orthonormal, by falling variance.
+    """
+
+    mean_V: Points
+    axes_VD: Points
+
+    @staticmethod
+    def of(vectors_NV: Points, num_dimensions: int) -> "VectorSpace":
+        """The space of some texts, with fewer dimensions where there are fewer texts or numbers.
+
+        Raises:
+            ValueError: there is no text, or a number is not finite.
+        """
+        num_texts, width = vectors_NV.shape
+        if not num_texts:
+            raise ValueError("there are no texts to place")
+        if not np.isfinite(vectors_NV).all():
+            raise ValueError("a text's vector holds a number that is not finite")
+        wanted = max(1, min(num_dimensions, num_texts - 1, width))
+        mean_V = vectors_NV.mean(axis=0, dtype=np.float64)
+        with threadpool_limits(limits=1):
+            centred_NV = vectors_NV - mean_V
+            values, axes_VV = np.linalg.eigh(centred_NV.T @ centred_NV)
+        axes_VD = axes_VV[:, np.argsort(-values, kind="stable")[:wanted]]
+        return VectorSpace(mean_V.astype(np.float32), _turned(axes_VD.T).T.astype(np.float32))
+
+    def points(self, vectors_NV: Points) -> Points:
+        """Places_ND of texts, of length 1, or 0 of a text that is the mean of all."""
+        with threadpool_limits(limits=1):
+            return _unit((vectors_NV - self.mean_V) @ self.axes_VD)
+
+
 def neighbours(points_ND: Points, num_neighbours: int) -> csr_matrix:
     """Means over each point's nearest others by angle, as a matrix_NN of weights."""
-    num_points = len(points_ND)
-    count = min(num_neighbours, num_points - 1)
+    return neighbours_among(points_ND, points_ND, num_neighbours, are_same=True)
+
+
+def neighbours_among(
+    points_MD: Points, others_ND: Points, num_neighbours: int, are_same: bool
+) -> csr_matrix:
+    """Means over the nearest by angle among other points, as a matrix_MN of weights.
+
+    Where the others are the points themselves, none is its own neighbour.
+    """
+    shape = len(points_MD), len(others_ND)
+    count = min(num_neighbours, len(others_ND) - are_same)
     if count < 1:
-        return csr_matrix(np.zeros((num_points, num_points), dtype=np.float32))
+        none = np.zeros(0, dtype=np.int64)
+        return csr_matrix((none.astype(np.float32), (none, none)), shape=shape)
     nearest = []
     with threadpool_limits(limits=1):
-        rows_at_once = max(1, _COSINES_AT_ONCE // num_points)
-        for start in range(0, num_points, rows_at_once):
-            cosine_BN = points_ND[start : start + rows_at_once] @ points_ND.T
-            rows = np.arange(len(cosine_BN))
-            cosine_BN[rows, start + rows] = -np.inf
-            nearest.append(np.argpartition(-cosine_BN, count - 1, axis=1)[:, :count])
+        rows_at_once = max(1, _COSINES_AT_ONCE // len(others_ND))
+        for start in range(0, len(points_MD), rows_at_once):
+            cosine_BN = points_MD[start : start + rows_at_once] @ others_ND.T
+            if are_same:
+                rows = np.arange(len(cosine_BN))
+                cosine_BN[rows, start + rows] = -np.inf
+            # A view would keep all of the block.
+            nearest.append(np.argpartition(-cosine_BN, count - 1, axis=1)[:, :count].copy())
     columns = np.concatenate(nearest).ravel()
-    rows = np.repeat(np.arange(num_points), count)
+    rows = np.repeat(np.arange(len(points_MD)), count)
     weights = np.full(len(columns), 1 / count, dtype=np.float32)
-    return csr_matrix((weights, (rows, columns)), shape=(num_points, num_points))
+    return csr_matrix((weights, (rows, columns)), shape=shape)
 
 
 def in_company(points_ND: Points, means_NN: csr_matrix, share: float) -> Points:
     """Points moved towards the means of their neighbours by a share in [0, 1], of length 1."""
-    moved = (1 - share) * points_ND + share * (means_NN @ points_ND)
-    return _unit(moved)
+    return towards(points_ND, means_NN, points_ND, share)
+
+
+def towards(points_MD: Points, means_MN: csr_matrix, others_ND: Points, share: float) -> Points:
+    """Points moved towards means over other points by a share in [0, 1], of length 1."""
+    moved_MD = (1 - share) * points_MD + share * (means_MN @ others_ND)
+    return _unit(moved_MD)
 
 
 def _unit(points_ND: npt.NDArray[np.floating]) -> Points:
     unit_ND: Points = normalize(points_ND).astype(np.float32)
     return unit_ND
+
+
+def _turned(axes_DV: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """The axes, each turned so that its largest number is positive: of two ways, always one."""
+    largest = np.abs(axes_DV).argmax(axis=1)
+    turned_DV: npt.NDArray[np.floating] = (
+        axes_DV * np.sign(axes_DV[np.arange(len(axes_DV)), largest])[:, None]
+    )
+    return turned_DV
 
 
 def _shares(features_NV: csr_matrix) -> csr_matrix:

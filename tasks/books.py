@@ -5,15 +5,14 @@ does  finds and reads each of their books, as `read` would
 out   for people what `bookloom books` prints; no table is written
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from data.books import Refusal
 from data.languages import LanguageDetector, language_sample
-from data.reading import ReadBook, Reading, read_entry, words_digest
-from data.sources import Entry, Finding, find_entries
-from tasks.seams.report import progress
+from data.reading import Reading, words_digest
+from data.sources import Finding
+from tasks.seams.user_books import read_sources
 
 
 def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
     refusals: list[dict[str, Any]] = []
     first_of: dict[str, str] = {}
     detector = LanguageDetector()
-    for item in _items(sources, finding, reading):
+    for item in read_sources(sources, finding, reading):
         if isinstance(item, Refusal):
             refusals.append(asdict(item))
             continue
@@ -47,15 +46,3 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
         )
         first_of.setdefault(words, book.book_id)
     return {"books": held, "refusals": refusals}
-
-
-def _items(sources: list[str], finding: Finding, reading: Reading) -> Iterator[ReadBook | Refusal]:
-    found = list(find_entries(sorted(sources), finding))
-    sizes = [item.num_bytes if isinstance(item, Entry) else 0 for item in found]
-    with progress("look at books", sum(sizes), "bytes") as advance:
-        for item, size in zip(found, sizes, strict=True):
-            if isinstance(item, Refusal):
-                yield item
-            else:
-                yield from read_entry(item, finding, reading)
-            advance(size, item.source)

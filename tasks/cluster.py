@@ -1,92 +1,215 @@
-"""Cluster: text_features, text_terms, books, sections -> text_codes, cluster_terms, map.
+"""Cluster: text_features or text_vectors -> text_codes, cluster_counts, cluster_terms, the map.
 
-in    the texts' TF-IDF weights; titles and headings for the map
-does  trains autoencoders side by side, clusters their codes, draws the codes' map
-out   codes, clusters and places; terms; scores against the labels, over several seeds, beside
-      simple baselines
+in    the texts' weights, or their vectors
+does  trains autoencoders side by side, settles how many clusters their codes hold, groups them
+out   codes, clusters, places, what texts have that their codes don't explain; all that it takes to
+      place another text
 """
 
-import math
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from data.errors import UserMistake
-from data.schemas import (
-    BOOKS,
-    CLUSTER_SCORES,
+from data.schemas import BOOKS, SECTIONS
+from data.settings import Settings
+from data.text_schemas import (
+    CLUSTER_COUNTS,
+    CLUSTER_NOTES,
     CLUSTER_TERMS,
-    MAP_PAGE_FILE,
-    MAP_PICTURE_FILE,
-    SECTIONS,
+    MAP_MODEL_FILE,
+    TERM_ERRORS,
     TEXT_CODES,
     TEXT_FEATURES,
     TEXT_TERMS,
+    TEXT_VECTORS,
 )
-from data.settings import Settings
-from models.cluster_methods import BASELINES, autoencoder_clusters
-from models.cluster_scores import DEFAULT_METHOD, cluster_terms, scores_over_seeds
-from models.text_clusters import ClusterRecipe, group_codes, learn_codes, num_epochs
-from tasks.seams.drawing_map import MapPoints, draw_map_html, draw_map_png
-from tasks.seams.report import progress
+from models.cluster_count import CountEvidence, best_count, candidate_counts, count_evidence
+from models.cluster_scores import ClusterTerm, cluster_terms
+from models.strangers import strange_terms, term_errors
+from models.text_clusters import (
+    Clustered,
+    ClusterRecipe,
+    cluster_texts,
+    group_codes,
+    num_epochs,
+)
+from models.text_map import MappedTexts, TextMap
+from models.text_space import Points, TextSpace
+from tasks.seams.report import progress, say
 from tasks.seams.step_cache import StepRun, step
+from tasks.seams.text_names import titles_and_headings
+from tasks.seams.text_points import TextPoints, features_matrix, text_points
 
-SCORES = ("accuracy", "nmi", "ari", "accuracy_sd", "nmi_sd", "ari_sd")
+STRANGE_TERMS = 6
 
 
 class ClusterSettings(Settings):
     """The autoencoders and the clusters."""
 
-    num_clusters: int | None = None
-    """By default as many as there are labels; without labels, about the root of half the texts."""
+    num_clusters: int | Literal["auto"] | None = None
+    """How many, or `auto`: the number that the codes speak for. None: as many as there are labels,
+    `auto` without labels."""
     recipe: ClusterRecipe = ClusterRecipe()
-    num_seeds: int = 5
-    """How many seeds the scores are averaged over, where there are labels."""
-    num_terms_shown: int = 10
+    num_terms_shown: int = Field(10, ge=1)
     """Terms kept for each cluster."""
 
 
 @step(
     reads=(BOOKS, SECTIONS, TEXT_FEATURES, TEXT_TERMS),
-    writes=(TEXT_CODES, CLUSTER_TERMS, CLUSTER_SCORES),
-    libraries=("torch", "scikit-learn", "scipy", "numpy", "matplotlib", "plotly"),
+    may_read=(TEXT_VECTORS,),
+    writes=(TEXT_CODES, TERM_ERRORS, CLUSTER_COUNTS, CLUSTER_NOTES, CLUSTER_TERMS),
+    libraries=("torch", "scikit-learn", "scipy", "numpy"),
     seeded=True,
 )
 def cluster(run: StepRun, settings: ClusterSettings) -> None:
-    """Find the clusters, score them, and draw the map."""
+    """Find the clusters and write where every text stands."""
     texts = run.read(TEXT_FEATURES)
-    terms = run.read(TEXT_TERMS)["term"].to_pylist()
-    features_NV = features_matrix(texts, len(terms))
-    num_texts = features_NV.shape[0]
-    labels = texts["label"].to_pylist()
-    wanted = settings.num_clusters or default_num_clusters(labels)
-    if num_texts < max(2, settings.num_clusters or 0):
-        raise UserMistake(
-            f"{num_texts} texts are too few for {max(2, wanted)} clusters.",
-            "Lower cluster.num_clusters or weigh.minimum_tokens, or add text.",
-        )
-    num_clusters = min(wanted, num_texts)
-    seed = run.context.seed
-    with progress("autoencode", num_epochs(settings.recipe, num_texts), "epochs") as advance:
-        try:
-            learned = learn_codes(
-                features_NV,
+    terms = run.read(TEXT_TERMS)
+    names = terms["term"].to_pylist()
+    features_NV = features_matrix(texts, len(names))
+    labels = {label for label in texts["label"].to_pylist() if label}
+    count = _Count(settings, len(texts), len(labels), run.context.seed)
+    notes: list[str] = []
+    try:
+        placed = text_points(run, features_NV, settings.recipe)
+        with progress("autoencode", num_epochs(settings.recipe, len(texts)), "epochs") as advance:
+            found = cluster_texts(
+                placed.points,
                 settings.recipe,
-                seed,
+                count,
+                run.context.seed,
                 lambda record: advance(1, f"squared error {record.code_loss:.3f}"),
+                notes.append,
             )
-        except ValueError as error:
+    except ValueError as error:
+        raise UserMistake(
+            f"The texts get no clusters: {error}.",
+            "Change cluster.recipe or cluster.num_clusters, or add text.",
+        ) from error
+    cluster_N = found.grouping.cluster_N
+    notes = [*count.notes(int(cluster_N.max()) + 1), *notes]
+    for note in notes:
+        say(note)
+    marks = cluster_terms(features_NV, cluster_N, names, settings.num_terms_shown)
+    _write_codes(run, texts, names, features_NV, placed, found)
+    run.write(CLUSTER_COUNTS, _count_columns(count.evidence, count.chosen))
+    run.write(CLUSTER_NOTES, {"note": notes})
+    run.write(
+        CLUSTER_TERMS,
+        {
+            "cluster": [mark.cluster for mark in marks],
+            "rank": [mark.rank + 1 for mark in marks],
+            "term": [mark.term for mark in marks],
+            "weight": [mark.weight for mark in marks],
+        },
+    )
+    text_map = _text_map(run, settings, texts, terms, placed, found, marks)
+    run.write_file(MAP_MODEL_FILE, text_map.to_bytes(), text_map.digest())
+
+
+class _Count:
+    """How many clusters: given, or settled once the codes are there."""
+
+    def __init__(
+        self, settings: ClusterSettings, num_texts: int, num_labels: int, seed: int
+    ) -> None:
+        given = settings.num_clusters
+        if isinstance(given, int) and not 1 <= given <= num_texts:
             raise UserMistake(
-                f"The texts get no codes: {error}.", "Change cluster.recipe."
-            ) from error
-    encoding = learned.encoding
-    cluster_N, membership_N = group_codes(encoding.codes_NC, settings.recipe, num_clusters, seed)
-    found_terms = cluster_terms(features_NV, cluster_N, terms, settings.num_terms_shown)
+                f"{num_texts} {'text is' if num_texts == 1 else 'texts are'} too few for {given} "
+                f"clusters."
+                if given > 0
+                else f"{given} is no number of clusters.",
+                "Set cluster.num_clusters (--clusters) to a number from 1 to the number of texts, "
+                "or to auto; or add text, or lower weigh.minimum_tokens.",
+            )
+        self.chosen = 0
+        self.evidence: list[CountEvidence] = []
+        self._given = given
+        self._num_labels = num_labels
+        self._num_texts = num_texts
+        self._recipe = settings.recipe
+        self._seed = seed
+
+    def __call__(self, codes_NC: Points) -> int:
+        """The number for these codes."""
+        if isinstance(self._given, int):
+            self.chosen = self._given
+        elif self._given is None and self._num_labels > 1:
+            self.chosen = min(self._num_labels, self._num_texts)
+        else:
+            self.chosen = self._by_evidence(codes_NC)
+        return self.chosen
+
+    def notes(self, num_found: int) -> list[str]:
+        """Why there are as many clusters as there are."""
+        if isinstance(self._given, int):
+            why = "as asked"
+        elif not self.evidence:
+            why = (
+                "as many as labels"
+                if self._given is None and self._num_labels > 1
+                else "too few texts to try other numbers"
+            )
+        elif self.chosen == 1:
+            why = f"none of {len(self.evidence)} numbers tried parts the texts well and steadily"
+        else:
+            best = next(one for one in self.evidence if one.num_clusters == self.chosen)
+            why = (
+                f"the best of {len(self.evidence)} numbers tried (silhouette "
+                f"{best.silhouette:.2f}, stability {best.stability:.2f})"
+            )
+        some = "1 cluster" if num_found == 1 else f"{num_found} clusters"
+        if num_found != self.chosen:
+            why = f"{self.chosen} wanted, {why}; no more can be told apart"
+        return [f"{some}: {why}."]
+
+    def _by_evidence(self, codes_NC: Points) -> int:
+        candidates = candidate_counts(self._num_texts)
+        if not candidates:
+            return 1
+        recipe = ClusterRecipe(**{**asdict(self._recipe), "clusterer": "kmeans"})
+
+        def group(codes: Points, number: int, seed: int) -> Any:
+            return group_codes(codes, recipe, number, seed).cluster_N
+
+        with progress("count clusters", len(candidates), "numbers") as advance:
+            self.evidence = count_evidence(
+                codes_NC, group, candidates, self._seed, lambda: advance(1)
+            )
+        return best_count(self.evidence)
+
+
+def _count_columns(evidence: Sequence[CountEvidence], chosen: int) -> dict[str, Any]:
+    return {
+        "num_clusters": [one.num_clusters for one in evidence],
+        "silhouette": [one.silhouette for one in evidence],
+        "stability": [one.stability for one in evidence],
+        "chosen": [one.num_clusters == chosen for one in evidence],
+    }
+
+
+def _write_codes(
+    run: StepRun,
+    texts: Any,
+    names: Sequence[str],
+    features_NV: csr_matrix,
+    placed: TextPoints,
+    found: Clustered,
+) -> None:
+    encoding = found.learned.encoding
+    strange: list[list[str]] = [[] for _ in range(len(texts))]
+    errors_V = np.zeros(0, dtype=np.float32)
+    if isinstance(placed.space, TextSpace):  # vectors don't tell which term is strange
+        told = features_NV, placed.space, placed.points, encoding.errors_ND
+        strange = [[names[term] for term in own] for own in strange_terms(*told, STRANGE_TERMS)]
+        errors_V = term_errors(*told)
     run.write(
         TEXT_CODES,
         {
@@ -96,99 +219,66 @@ def cluster(run: StepRun, settings: ClusterSettings) -> None:
             "code": list(encoding.codes_NC),
             "map_x": encoding.map_N2[:, 0],
             "map_y": encoding.map_N2[:, 1],
-            "cluster": cluster_N,
-            "membership": membership_N,
-            "reconstruction_error": learned.errors(),
+            "cluster": found.grouping.cluster_N,
+            "membership": found.grouping.membership_N,
+            "reconstruction_error": found.learned.errors(),
+            "strange_terms": strange,
         },
     )
     run.write(
-        CLUSTER_TERMS,
+        TERM_ERRORS,
         {
-            "cluster": [found.cluster for found in found_terms],
-            "rank": [found.rank + 1 for found in found_terms],
-            "term": [found.term for found in found_terms],
-            "weight": [found.weight for found in found_terms],
+            "term_id": range(len(errors_V)),
+            "term": names[: len(errors_V)],
+            "error": errors_V,
         },
     )
-    rows = list(_score_rows(settings, features_NV, labels, num_clusters, seed, cluster_N))
-    run.write(CLUSTER_SCORES, {name: [row[name] for row in rows] for name in rows[0]})
-    terms_of: dict[int, list[str]] = defaultdict(list)
-    for found in found_terms:
-        terms_of[found.cluster].append(found.term)
-    points = MapPoints(
-        x=encoding.map_N2[:, 0],
-        y=encoding.map_N2[:, 1],
-        clusters=cluster_N,
-        labels=[label or "no label" for label in labels] if any(labels) else None,
-        **_names(run, texts),
-        cluster_terms=[terms_of[number] for number in range(num_clusters)],
-    )
-    run.write_picture(MAP_PICTURE_FILE, draw_map_png(points))
-    run.write_picture(MAP_PAGE_FILE, draw_map_html(points).encode())
 
 
-def features_matrix(texts: pa.Table, num_terms: int) -> csr_matrix:
-    """The rows of `text_features` as a sparse matrix."""
-    term_ids = texts["term_ids"].combine_chunks()
-    weights = texts["weights"].combine_chunks().flatten()
-    parts = (np.asarray(weights), np.asarray(term_ids.flatten()), np.asarray(term_ids.offsets))
-    return csr_matrix(parts, shape=(len(texts), num_terms))
-
-
-def default_num_clusters(labels: list[str | None]) -> int:
-    """As many clusters as labels, or the rule of thumb of Mardia et al., Multivariate Analysis
-    (1979), for texts without any.
-    """
-    return len({label for label in labels if label}) or max(2, round(math.sqrt(len(labels) / 2)))
-
-
-def _score_rows(
+def _text_map(
+    run: StepRun,
     settings: ClusterSettings,
-    features_NV: csr_matrix,
-    labels: list[str | None],
-    num_clusters: int,
-    seed: int,
-    cluster_N: npt.NDArray[np.int32],
-) -> Iterator[dict[str, Any]]:
-    """Rows of `cluster_scores`; without two labels there is nothing to hold clusters against.
+    texts: Any,
+    terms: Any,
+    placed: TextPoints,
+    found: Clustered,
+    marks: Sequence[ClusterTerm],
+) -> TextMap:
+    titles, headings = titles_and_headings(
+        run.read(BOOKS, ["book_id", "title"]),
+        run.read(SECTIONS, ["book_id", "section_index", "heading", "char_end"]),
+        texts,
+    )
+    terms_of: dict[int, list[str]] = defaultdict(list)
+    for mark in marks:
+        terms_of[mark.cluster].append(mark.term)
+    cluster_N = found.grouping.cluster_N
+    encoding = found.learned.encoding
+    return TextMap(
+        placed.space,
+        settings.recipe,
+        found.learned.model,
+        MappedTexts(
+            encoding.codes_NC,
+            encoding.map_N2,
+            cluster_N,
+            titles,
+            headings,
+            [terms_of[number] for number in range(int(cluster_N.max()) + 1)],
+        ),
+        terms["term"].to_pylist(),
+        terms["inverse_document_frequency"].to_numpy().astype(np.float32),
+        {
+            "kind": terms["kind"][0].as_py(),
+            "weigh": run.settings_of(TEXT_FEATURES),
+            **_dense_settings(run),
+        },
+    )
 
-    `cluster_N` are the clusters that the default method found with the seed.
-    """
-    methods = {DEFAULT_METHOD: autoencoder_clusters(settings.recipe), **BASELINES}
-    labelled = [index for index, label in enumerate(labels) if label]
-    known = [label for label in labels if label]
-    seeds = range(seed, seed + settings.num_seeds) if len(set(known)) > 1 else range(0)
-    with progress("hold against labels", len(methods) * len(seeds), "runs") as advance:
-        for name, method in methods.items():
-            found = []
-            for one in seeds:
-                is_known = name == DEFAULT_METHOD and one == seed
-                clusters = cluster_N if is_known else method(features_NV, num_clusters, one)
-                found.append(clusters[labelled])
-                advance(1, name)
-            row = dict.fromkeys(SCORES)
-            if found:
-                for score, (mean, deviation) in scores_over_seeds(found, known).items():
-                    row |= {score: mean, f"{score}_sd": deviation}
-            yield {
-                "method": name,
-                "num_texts": len(known),
-                "num_clusters": num_clusters,
-                "num_seeds": len(found),
-                **row,
-            }
 
-
-def _names(run: StepRun, texts: pa.Table) -> dict[str, list[str]]:
-    """Titles, headings and quotations for the map, text by text."""
-    books = run.read(BOOKS, ["book_id", "title"]).to_pylist()
-    title_of = {row["book_id"]: row["title"] for row in books}
-    sections = run.read(SECTIONS, ["book_id", "section_index", "heading"]).to_pylist()
-    heading_of = {(row["book_id"], row["section_index"]): row["heading"] for row in sections}
-    keys = zip(texts["book_id"].to_pylist(), texts["section_index"].to_pylist(), strict=True)
-    places = list(keys)
-    return {
-        "titles": [title_of[book_id] for book_id, _ in places],
-        "headings": [heading_of[place] for place in places],
-        "quotations": texts["quotation"].to_pylist(),
-    }
+def _dense_settings(run: StepRun) -> dict[str, Any]:
+    """What vectors are averages of, and the language model's file in the store."""
+    if not run.has(TEXT_VECTORS):
+        return {}
+    [model_file] = run.lineage_of(TEXT_VECTORS)["input_files"]
+    return {"average": run.settings_of(TEXT_VECTORS), "model_file": model_file}

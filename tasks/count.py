@@ -6,7 +6,7 @@ out   the vocabulary: four special tokens, then words or characters by falling f
       the model to go on from come first, with the ids that they have there
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -57,6 +57,7 @@ class CountSettings(Settings):
 def count(run: StepRun, settings: CountSettings) -> None:
     """Count the training text's tokens and write the vocabulary."""
     sentences, sections = run.parts(SENTENCES), run.parts(SECTIONS)
+    _check_held_out(run, sections)
     pairs = zip(sentences, sections, strict=True)
     run.over_shards(
         count_shard,
@@ -94,6 +95,17 @@ def count(run: StepRun, settings: CountSettings) -> None:
         ) from error
     run.write(VOCABULARY, columns)
     run.drop_parts(TOKEN_COUNTS, SPELLING_COUNTS)
+
+
+def _check_held_out(run: StepRun, sections: Sequence[str]) -> None:
+    """A language model is the first to need text that nothing was learned from."""
+    splits = [run.store.read_table(name, ["split"])["split"].to_pylist() for name in sections]
+    if not {"validation", "test"} <= {split for own in splits for split in own}:
+        raise UserMistake(
+            "The books are too short to hold text out for testing: sections: "
+            f"{sum(map(len, splits))}, needed: 3 in one book.",
+            "Add more text to them, or more books.",
+        )
 
 
 @shard_task

@@ -3,7 +3,7 @@
 from typing import Any
 
 from data.errors import UserMistake
-from data.schemas import TABLES, WARM_START_TABLES
+from data.schemas import OPTIONAL_TABLES, TABLES
 from data.spelling import nearest_words
 from data.store import Store
 from tasks.seams.newest_run import newest_run
@@ -35,14 +35,13 @@ def lineage(store_root: str, table: str) -> dict[str, Any]:
 
 
 def _name_in_store(store: Store, table: str) -> str:
-    if table in TABLES or table in WARM_START_TABLES:
-        run = newest_run(store)
+    if table in TABLES or table in OPTIONAL_TABLES:
+        run = newest_run(store, made=table)
         if run is None:
             raise UserMistake(
-                f"There is no run in {store.path('')} yet.", "Make one first: bookloom run."
+                f"No run in {store.path('')} has made a table {table} yet.",
+                "Make one first: bookloom run.",
             )
-        if table not in run["tables"]:
-            raise UserMistake(f"The newest run made no table {table}.", "Run the pipeline again.")
         table = run["tables"][table]["path"]
     name = table.removeprefix(store.path("")).lstrip("/")
     if not store.parts(name) or not store.exists(name):

@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 
 from data.schemas import (
     BAG_RECOVERY,
-    CLUSTER_SCORES,
     EVALUATIONS,
     METRICS,
     PERPLEXITIES,
@@ -26,6 +25,7 @@ from data.schemas import (
     VOCABULARY,
 )
 from data.settings import Settings
+from data.text_schemas import CLUSTER_SCORES, TEXT_CODES
 from models.cluster_scores import DEFAULT_METHOD
 from tasks.seams.step_cache import StepRun, step
 
@@ -35,18 +35,46 @@ class MeasureSettings(Settings):
 
 
 @step(
-    reads=(
-        BAG_RECOVERY,
-        CLUSTER_SCORES,
-        EVALUATIONS,
-        PERPLEXITIES,
-        TRAINING_LOG,
-        VOCABULARY,
-    ),
+    reads=(CLUSTER_SCORES, TEXT_CODES),
+    may_read=(BAG_RECOVERY, EVALUATIONS, PERPLEXITIES, TRAINING_LOG, VOCABULARY),
     writes=(METRICS,),
 )
 def measure(run: StepRun, settings: MeasureSettings) -> None:
-    """Write the run's figures."""
+    """Write the run's figures; those of the language model where the run has one."""
+    values = _of_language_model(run) if run.has(PERPLEXITIES) else {}
+    values |= _of_clusters(run)
+    clocked = _of_clock(run) if run.has(TRAINING_LOG) else {}
+    names = [*values, *clocked]
+    run.write(
+        METRICS,
+        {
+            "metric": names,
+            "value": [values.get(name) for name in names],
+            "clocked": [clocked.get(name) for name in names],
+        },
+    )
+
+
+def _of_clusters(run: StepRun) -> dict[str, float | None]:
+    codes = run.read(TEXT_CODES, ["cluster", "reconstruction_error"])
+    own = [row for row in run.read(CLUSTER_SCORES).to_pylist() if row["method"] == DEFAULT_METHOD]
+    names = ("accuracy", "nmi", "ari", "silhouette", "stability")
+    return {
+        **{f"cluster_{name}": own[0][name] if own else None for name in names},
+        "num_clusters": float(len(set(codes["cluster"].to_pylist()))),
+        "reconstruction_error": pc.mean(codes["reconstruction_error"]).as_py(),
+    }
+
+
+def _of_clock(run: StepRun) -> dict[str, float | None]:
+    log = run.read(TRAINING_LOG)
+    return {
+        f"training_{name}": _median([x for x in log[name].to_pylist() if x is not None])
+        for name in ("tokens_per_second", "share_of_peak")
+    }
+
+
+def _of_language_model(run: StepRun) -> dict[str, float | None]:
     values: dict[str, float | None] = {}
     perplexities = run.read(PERPLEXITIES)
     for split in ("validation", "test"):
@@ -76,23 +104,7 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
         values[f"bag_{unit}_recovered"] = (
             last[f"num_{unit}_right"] / last[f"num_{unit}"] if last else None
         )
-    for row in run.read(CLUSTER_SCORES).to_pylist():
-        if row["method"] == DEFAULT_METHOD:
-            values |= {f"cluster_{name}": row[name] for name in ("accuracy", "nmi", "ari")}
-    log = run.read(TRAINING_LOG)
-    clocked = {
-        f"training_{name}": _median([x for x in log[name].to_pylist() if x is not None])
-        for name in ("tokens_per_second", "share_of_peak")
-    }
-    names = [*values, *clocked]
-    run.write(
-        METRICS,
-        {
-            "metric": names,
-            "value": [values.get(name) for name in names],
-            "clocked": [clocked.get(name) for name in names],
-        },
-    )
+    return values
 
 
 def _median(values: list[float]) -> float | None:

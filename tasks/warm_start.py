@@ -68,7 +68,7 @@ def learned_sections(store: Store, digest: str) -> list[str] | None:
 
     None where the store has no run that made a model of this digest.
     """
-    names = table_names(store, newest_run(store, digest) or {"tables": {}})
+    names = table_names(store, newest_run(store, model_digest=digest) or {"tables": {}})
     if SECTIONS.name not in names:
         return None
     sections = store.read_table(names[SECTIONS.name], ["split", "sha256"])

@@ -117,7 +117,7 @@ def copied(store: Store, model_digest: str, words: list[str]) -> dict[str, Any] 
     where the store has no run of this model with these tables. Sentence ends are no words; a run
     may go on over the end of a section, not over that of a book.
     """
-    names = table_names(store, newest_run(store, model_digest) or {"tables": {}})
+    names = table_names(store, newest_run(store, model_digest=model_digest) or {"tables": {}})
     if not {table.name for table in (VOCABULARY, TOKEN_IDS, SECTIONS)} <= set(names):
         return None
     vocabulary = Vocabulary.from_columns(store.read_table(names[VOCABULARY.name]).to_pydict())

@@ -6,14 +6,28 @@ from typing import Any
 from data.store import Store
 
 
-def newest_run(store: Store, model_digest: str | None = None) -> dict[str, Any] | None:
+def newest_run(
+    store: Store,
+    *,
+    model_digest: str | None = None,
+    made: str | None = None,
+    mlflow_run_id: str | None = None,
+) -> dict[str, Any] | None:
     """The record of the newest run that ended well, or None where there is none.
 
-    With a digest, of the newest that made or used the language model of this digest.
+    Args:
+        store: where.
+        model_digest: only of runs that made or used the language model of this digest.
+        made: only of runs that made the table or the file of this name.
+        mlflow_run_id: only of this run.
     """
     records = [store.read_json(name) for name in store.names("runs") if name.endswith(".json")]
     if model_digest is not None:
-        records = [record for record in records if record["model"]["digest"] == model_digest]
+        records = [one for one in records if one.get("model", {}).get("digest") == model_digest]
+    if made is not None:
+        records = [one for one in records if made in one["tables"] or made in one["files"]]
+    if mlflow_run_id is not None:
+        records = [one for one in records if one["mlflow_run_id"] == mlflow_run_id]
     return max(records, key=lambda record: float(record["unix_seconds"]), default=None)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -227,32 +226,6 @@ def sentences_report(
             f"- bags: {bags}"
         )
     return "\n\n".join(parts)
-
-
-def _with_deviation(row: dict[str, Any], name: str) -> str | None:
-    return None if row[name] is None else f"{row[name]:.3f} ± {row[f'{name}_sd']:.3f}"
-
-
-def clusters_report(scores: pa.Table, terms: pa.Table, codes: pa.Table) -> str:
-    """Clusters with their terms, and every method's scores against the labels."""
-    sizes = Counter(codes["cluster"].to_pylist())
-    top: dict[int, list[str]] = {}
-    for row in terms.to_pylist():
-        top.setdefault(row["cluster"], []).append(row["term"])
-    clusters = [[c, sizes[c], ", ".join(words[:8])] for c, words in sorted(top.items())]
-    scored = [
-        [row["method"], *(_with_deviation(row, name) for name in ("accuracy", "nmi", "ari"))]
-        for row in scores.to_pylist()
-    ]
-    return "\n\n".join(
-        [
-            "## Clusters",
-            markdown_table(["cluster", "texts", "terms"], clusters),
-            "Against the labels, where there are any (no method sees them), means and standard "
-            f"deviations over {max(scores['num_seeds'].to_pylist(), default=0)} seeds:",
-            markdown_table(["method", "accuracy", "NMI", "ARI"], scored),
-        ]
-    )
 
 
 def steps_report(outcomes: Sequence[StepOutcome]) -> str:

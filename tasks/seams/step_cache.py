@@ -94,6 +94,15 @@ class StepRun:
         """A whole input table."""
         return self.store.read_table(self._inputs[table.name].name, columns)
 
+    def settings_of(self, table: Table) -> dict[str, Any]:
+        """The settings of the step that wrote an input table."""
+        settings: dict[str, Any] = self.lineage_of(table)["settings"]
+        return settings
+
+    def lineage_of(self, table: Table) -> dict[str, Any]:
+        """What an input table says of where it came from."""
+        return self.store.lineage(self._inputs[table.name].name)
+
     def row_groups(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """An input table, one row group at a time."""
         return self.store.row_groups(self._inputs[table.name].name, columns)

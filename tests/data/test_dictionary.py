@@ -3,9 +3,9 @@ import re
 import pytest
 
 from data.dictionary import DICTIONARY_PATH, dictionary_text
-from data.schemas import COMMAND_TABLES, TABLES, WARM_START_TABLES, Table
+from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES, Table
 
-ALL_TABLES = TABLES | WARM_START_TABLES | COMMAND_TABLES
+ALL_TABLES = TABLES | OPTIONAL_TABLES | COMMAND_TABLES
 tables = pytest.mark.parametrize("table", ALL_TABLES.values(), ids=ALL_TABLES)
 
 

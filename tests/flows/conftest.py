@@ -44,9 +44,9 @@ def tiny_settings(shelf: Path, store: Path) -> dict[str, Any]:
         "weigh": {"minimum_texts": 2},
         "cluster": {
             "num_clusters": 3,
-            "recipe": {"epochs": 2, "hidden_width": 8, "code_width": 4},
-            "num_seeds": 2,
+            "recipe": {"epochs": 2, "hidden_widths": [8], "code_width": 4},
         },
+        "judge": {"num_seeds": 2},
     }
 
 

@@ -25,14 +25,15 @@ from tasks.seams.tracking import read_bundle
 
 STEPS = {
     "read", "tokenise", "count", "encode", "embed", "train", "tune", "evaluate", "pick",
-    "recover", "weigh", "cluster", "measure",
+    "recover", "weigh", "cluster", "judge", "chart", "measure",
 }  # fmt: skip
 METRICS = {
     "validation_perplexity", "test_perplexity", "bag_words_recovered", "bag_sentences_recovered",
     "test_bits_per_character", "cluster_accuracy", "cluster_nmi", "cluster_ari",
     "training_tokens_per_second",
     "training_share_of_peak", "ngram_test_perplexity", "mixture_test_perplexity",
-    "afresh_test_perplexity",
+    "afresh_test_perplexity", "cluster_stability", "cluster_silhouette", "num_clusters",
+    "reconstruction_error",
 }  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def test_second_run_recomputes_nothing(miniature_run: Any) -> None:
 def test_a_setting_reruns_what_depends_on_it_and_no_more(miniature_run: Any) -> None:
     settings = {**miniature_run.settings, "cluster": {**miniature_run.settings["cluster"]}}
     settings["cluster"]["num_terms_shown"] = 5
-    assert set(run_pipeline(settings)["recomputed"]) == {"cluster"}
+    assert set(run_pipeline(settings)["recomputed"]) == {"cluster", "chart"}
 
 
 def test_same_digests_from_an_empty_store(miniature_run: Any, tmp_path: Any) -> None:

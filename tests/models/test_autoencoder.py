@@ -65,6 +65,20 @@ def test_planted_topics_are_the_clusters_and_lie_apart_on_the_map() -> None:
         assert records[-1].code_loss_nats < 0.6 * records[0].code_loss_nats
 
 
+def test_sparse_features_are_read_as_dense_ones_would_be() -> None:
+    features_NV = csr_matrix(np.vstack([three_topics().toarray(), np.zeros((2, 70), "f4")]))
+    model = StackedAutoencoder(70, layer_widths=(32,), code_width=5)
+    plain = torch.from_numpy(features_NV.toarray()) @ model.terms.weight_VO + model.terms.bias_O
+    torch.testing.assert_close(model.terms(features_NV), plain)
+    ways = []
+    for hidden in (model.terms(features_NV), plain):
+        hidden.square().sum().backward()  # type: ignore[no-untyped-call]
+        ways.append([x.grad.clone() for x in model.terms.parameters()])  # type: ignore[union-attr]
+        model.zero_grad()
+    torch.testing.assert_close(*ways)
+    torch.testing.assert_close(model.terms(csr_matrix((3, 70))), model.terms.bias_O.expand(3, -1))
+
+
 def test_codes_have_length_one_and_errors_are_not_negative() -> None:
     model, _ = trained(three_topics(), epochs=2)
     encoding = encode(model, three_topics())

@@ -1,10 +1,12 @@
 """Ways to cluster, on topics that were planted."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from models.cluster_methods import METHODS
+from models.cluster_methods import BASELINES, METHODS
 from models.clusterers import grouped, kmeans
 
 PLANTED_N = np.repeat(np.array([0, 1, 2], dtype=np.int32), [9, 7, 5])
@@ -21,11 +23,10 @@ def planted_topics(seed: int = 0) -> csr_matrix:
 @pytest.mark.parametrize("name", METHODS)
 def test_planted_topics_are_found_by_each_method_and_numbered_by_size(name: str) -> None:
     features_NV = planted_topics()
-    for order in (np.arange(21), np.random.default_rng(1).permutation(21)):
-        for seed in (0, 1):
-            found = METHODS[name](features_NV[order], 3, seed)
-            assert found.tolist() == PLANTED_N[order].tolist()
-            assert (METHODS[name](features_NV[order], 3, seed) == found).all()
+    orders = np.arange(21), np.arange(21), np.random.default_rng(1).permutation(21)
+    for order, seed in zip(orders, (0, 1, 1), strict=True):
+        found = METHODS[name](features_NV[order], 3, seed)
+        assert found.tolist() == PLANTED_N[order].tolist()
 
 
 @pytest.mark.parametrize("clusterer", ["kmeans", "gaussian_mixture", "hdbscan"])
@@ -39,6 +40,56 @@ def test_blobs_are_found_by_each_clusterer(clusterer: str) -> None:
     assert ((found.membership_N >= 0) & (found.membership_N <= 1)).all()
     with pytest.raises(ValueError, match="90 texts can't be parted into 91"):
         grouped(codes_NC, clusterer, 91, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("clusterer", ["kmeans", "gaussian_mixture", "hdbscan"])
+@pytest.mark.parametrize(
+    ("codes_NC", "num_clusters", "num_found"),
+    [
+        (np.ones((1, 3)), 1, {1}),
+        (np.full((9, 3), 0.1), 4, {1}),
+        (np.zeros((9, 3)), 9, {1}),
+        (np.repeat(np.eye(2), 8, axis=0), 2, {2}),
+        (np.repeat(np.eye(2), 8, axis=0), 5, {2}),
+        (np.eye(4), 4, {1, 4}),  # HDBSCAN sees none of them dense
+        (np.eye(2), 1, {1, 2}),
+    ],
+)
+def test_codes_that_are_few_or_alike(
+    clusterer: Any, codes_NC: np.ndarray, num_clusters: int, num_found: set[int]
+) -> None:
+    found = grouped(codes_NC.astype(np.float32), clusterer, num_clusters, 0)
+    assert len(set(found.cluster_N.tolist())) in num_found
+    assert set(found.cluster_N) == set(range(found.cluster_N.max() + 1))
+    assert ((found.membership_N >= 0) & (found.membership_N <= 1)).all()
+
+
+def test_a_centre_that_is_there_twice_takes_no_share() -> None:
+    codes_NC = np.array([[0.0], [0], [3], [3]], dtype=np.float32)
+    np.testing.assert_allclose(kmeans(codes_NC, 4, 0).membership_N, 1 / 1.1, rtol=1e-6)
+
+
+def test_density_is_not_for_very_many_texts() -> None:
+    with pytest.raises(ValueError, match="20001 texts are too many for HDBSCAN"):
+        grouped(np.zeros((20_001, 1), np.float32), "hdbscan", 3, 0)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize(
+    "features", [np.ones((1, 4)), np.ones((6, 4)), np.zeros((6, 4)), np.ones((6, 1))]
+)
+def test_baselines_on_texts_that_are_all_alike(name: str, features: np.ndarray) -> None:
+    for num_clusters in {1, len(features)}:
+        found = BASELINES[name](csr_matrix(features, dtype="f4"), num_clusters, 0)
+        # Which topic is foremost in all of them, rounding may say of each.
+        most = num_clusters if name == "NMF" else 1
+        assert found.shape == (len(features),) and set(found) == set(range(found.max() + 1))
+        assert found.max() < most
+
+
+def test_nmf_may_have_more_topics_than_terms() -> None:
+    found = BASELINES["NMF"](csr_matrix(np.eye(6)[:, :4], dtype="f4"), 5, 0)
+    assert found.shape == (6,) and found.max() < 5
 
 
 def test_a_text_in_no_cluster_of_density_goes_to_the_nearest_without_membership() -> None:

@@ -5,7 +5,14 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from models import text_space as module
-from models.text_space import TextSpace, in_company, neighbours
+from models.text_space import (
+    TextSpace,
+    VectorSpace,
+    in_company,
+    neighbours,
+    neighbours_among,
+    towards,
+)
 
 
 def some_features(num_texts: int = 12, num_terms: int = 8, seed: int = 0) -> csr_matrix:
@@ -88,3 +95,33 @@ def test_company_moves_points_on_the_sphere() -> None:
     root = 0.5**0.5
     np.testing.assert_allclose(moved, [[root, root], [root, root], [1, 0]], atol=1e-6)
     assert (in_company(points, means, 0) == points).all()
+
+
+def test_vectors_are_placed_along_their_principal_components() -> None:
+    """Against the singular vectors of the centred vectors; what all have in common says nothing."""
+    drawn = np.random.default_rng(1).normal(size=(20, 6)) * [5, 3, 1, 1, 1, 1]
+    vectors_NV = (drawn + 100).astype(np.float32)
+    space = VectorSpace.of(vectors_NV, 2)
+    centred = vectors_NV - vectors_NV.mean(axis=0)
+    _, _, axes_DV = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(np.abs(space.axes_VD.T), np.abs(axes_DV[:2]), atol=1e-3)
+    places = centred @ space.axes_VD
+    places /= np.linalg.norm(places, axis=1, keepdims=True)
+    np.testing.assert_allclose(space.points(vectors_NV), places, atol=1e-4)
+
+
+def test_vectors_that_tell_nothing() -> None:
+    same = np.ones((3, 4), dtype=np.float32)
+    assert (VectorSpace.of(same, 9).points(same) == 0).all()
+    with pytest.raises(ValueError, match="no texts"):
+        VectorSpace.of(np.zeros((0, 4), dtype=np.float32), 2)
+    with pytest.raises(ValueError, match="not finite"):
+        VectorSpace.of(np.full((2, 4), np.nan, dtype=np.float32), 2)
+
+
+def test_neighbours_among_others_by_hand() -> None:
+    others = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
+    points = np.array([[0.8, 0.6]], dtype=np.float32)
+    assert neighbours_among(points, others, 2, False).toarray().tolist() == [[0.5, 0.5, 0]]
+    moved = towards(points, neighbours_among(points, others, 1, False), others, 0.5)
+    np.testing.assert_allclose(moved, np.array([[0.9, 0.3]]) / np.hypot(0.9, 0.3), atol=1e-6)

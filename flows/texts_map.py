@@ -1,0 +1,79 @@
+"""The map of the texts alone: no language model is trained.
+
+source -> books, sections -> sentences -> texts -> codes, clusters -> map, and how far to believe it
+"""
+
+import time
+from typing import Any
+
+from prefect import flow
+
+from data.settings import Settings
+from flows.environment import home, home_store, tracking_uri
+from tasks.average import AverageSettings, average
+from tasks.chart import ChartSettings, chart
+from tasks.cluster import ClusterSettings, cluster
+from tasks.judge import JudgeSettings, judge
+from tasks.measure import MeasureSettings, measure
+from tasks.publish import publish_map
+from tasks.read import ReadSettings, read
+from tasks.seams.run_context import open_run
+from tasks.seams.shards import Workers
+from tasks.tokenise import TokeniseSettings, tokenise
+from tasks.warm_start import NEWEST, WarmStartSettings, warm_start
+from tasks.weigh import WeighSettings, weigh
+
+
+class TextsMapSettings(Settings):
+    """Settings of a map; those of each step stand beside the step."""
+
+    name: str = "map of the texts"
+    """What the run is called in MLflow and in Prefect."""
+    store: str | None = None
+    """Where tables go, a path or a URL; by default `store` under bookloom's home."""
+    seed: int = 1
+    """Of everything that draws random numbers."""
+    num_threads: int = 2
+    """Threads that products use; with the seed, part of the promise of equal digests."""
+    workers: Workers = Workers(num_workers=2)
+    """Who works on shards of a large shelf: processes, or a Dask or Ray cluster."""
+    read: ReadSettings = ReadSettings()
+    tokenise: TokeniseSettings = TokeniseSettings()
+    weigh: WeighSettings = WeighSettings()
+    average: AverageSettings = AverageSettings()
+    model: str = NEWEST
+    """Whose word vectors or states are averaged, where `average.of` asks for them: a registered
+    language model, such as models:/bookloom/1, or newest."""
+    cluster: ClusterSettings = ClusterSettings()
+    judge: JudgeSettings = JudgeSettings()
+
+
+@flow(name="bookloom-cluster", flow_run_name="{settings.name}", persist_result=False)
+def texts_map(settings: TextsMapSettings = TextsMapSettings()) -> dict[str, Any]:  # noqa: B008
+    """Read books, cluster their texts, draw the map and say how far to believe it."""
+    started = time.time()
+    with open_run(
+        settings.name,
+        store=settings.store or home_store(),
+        tracking_uri=tracking_uri(),
+        seed=settings.seed,
+        num_threads=settings.num_threads,
+        workers=settings.workers,
+        downloads=str(home() / "downloads"),
+        settings=settings.model_dump(mode="json"),
+    ) as run:
+        books = read(run, settings.read)
+        sentences = tokenise(run, settings.tokenise, books)
+        features = weigh(run, settings.weigh, books, sentences)
+        dense = []
+        if settings.average.of is not None:
+            model = warm_start(run, WarmStartSettings(model=settings.model))
+            dense = [average(run, settings.average, features, sentences, model)]
+        clusters = cluster(run, settings.cluster, books, features, *dense)
+        judged = judge(run, settings.judge, features, clusters, *dense)
+        charts = chart(run, ChartSettings(), books, features, clusters, judged)
+        metrics = measure(run, MeasureSettings(), clusters, judged)
+
+        made = [books, sentences, features, *dense, clusters, judged, charts, metrics]
+        summary: dict[str, Any] = publish_map(run, started, made)
+    return summary

@@ -1,0 +1,195 @@
+"""A finished map, with all that it takes to place another text on it, as one value.
+
+As bytes it is a safetensors file whose metadata carries everything that is not a tensor. Nothing in
+it is ever unpickled.
+
+Shapes: N texts of the map, M new texts, V terms (or numbers of a vector), D dimensions, C code
+width, K clusters.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from models.cluster_texts import cluster_centres
+from models.code_ensemble import CodeEnsemble, encode
+from models.text_clusters import ClusterRecipe, new_ensemble
+from models.text_space import Points, TextSpace, VectorSpace, neighbours_among, towards
+
+METADATA_KEY = "bookloom"
+HEADER_LENGTH_BYTES = 8  # a safetensors file opens with its JSON header's length, little-endian
+MODEL_PREFIX = "model."
+SPACES: Mapping[str, type[TextSpace] | type[VectorSpace]] = {
+    "terms": TextSpace,
+    "vectors": VectorSpace,
+}
+# What a damaged header, damaged settings and tensors that do not fit them raise.
+_DAMAGE = (SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class MappedTexts:
+    """The texts that the map was drawn of.
+
+    titles, headings: the book and the section that each is from.
+    cluster_terms: for each cluster, the terms that mark it, best first.
+    """
+
+    codes_NC: Points
+    map_N2: Points
+    cluster_N: npt.NDArray[np.int32]
+    titles: Sequence[str]
+    headings: Sequence[str]
+    cluster_terms: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where new texts come to lie.
+
+    map_M2: places on the plane.
+    cluster_M: the cluster whose centre is nearest.
+    membership_M: its share under the kernel of `clusterers.kmeans`, 0 to 1.
+    error_M: how badly a text fits its code, in [0, about 1].
+    nearest_MJ: texts of the map with the nearest codes, the nearest first.
+    """
+
+    map_M2: Points
+    cluster_M: npt.NDArray[np.int32]
+    membership_M: Points
+    error_M: Points
+    nearest_MJ: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TextMap:
+    """The space, the autoencoders and the texts of a map.
+
+    terms and inverse_document_frequency_V: what the columns of new texts' weights must be; empty
+    where texts are vectors. settings: how texts became weights or vectors, in plain values.
+    """
+
+    space: TextSpace | VectorSpace
+    recipe: ClusterRecipe
+    model: CodeEnsemble
+    texts: MappedTexts
+    terms: Sequence[str]
+    inverse_document_frequency_V: Points
+    settings: Mapping[str, Any]
+
+    def place(self, points_MD: Points, num_nearest: int = 5) -> Placement:
+        """Where texts lie whose points in the map's space are these.
+
+        Their codes move towards those of their nearest texts of the map, as those did towards each
+        other's; the nearest centre is their cluster.
+        """
+        texts, recipe = self.texts, self.recipe
+        encoding = encode(self.model, points_MD)
+        own_NN = neighbours_among(texts.codes_NC, texts.codes_NC, recipe.num_neighbours, True)
+        centres_KC = cluster_centres(
+            towards(texts.codes_NC, own_NN, texts.codes_NC, recipe.company_share), texts.cluster_N
+        )
+        nearest_MN = neighbours_among(
+            encoding.codes_NC, texts.codes_NC, recipe.num_neighbours, False
+        )
+        moved_MC = towards(encoding.codes_NC, nearest_MN, texts.codes_NC, recipe.company_share)
+        squared_MK = np.square(moved_MC[:, None] - centres_KC[None]).sum(axis=2)
+        kernel_MK = 1 / (1 + squared_MK.astype(np.float64))
+        cosine_MN = encoding.codes_NC @ texts.codes_NC.T
+        return Placement(
+            encoding.map_N2,
+            kernel_MK.argmax(axis=1).astype(np.int32),
+            (kernel_MK.max(axis=1) / kernel_MK.sum(axis=1)).astype(np.float32),
+            np.square(encoding.errors_ND).sum(axis=1),
+            np.argsort(-cosine_MN, axis=1, kind="stable")[:, :num_nearest],
+        )
+
+    def to_bytes(self) -> bytes:
+        """The map as a safetensors file; the same map gives the same bytes."""
+        return bytes(save(self._tensors(), {METADATA_KEY: self._metadata()}))
+
+    def digest(self) -> str:
+        """SHA-256 over every tensor's name, type, shape and values, and the rest."""
+        total = hashlib.sha256(self._metadata().encode())
+        for name, tensor in sorted(self._tensors().items()):
+            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            total.update(tensor.contiguous().numpy().tobytes())
+        return total.hexdigest()
+
+    @staticmethod
+    def from_bytes(content: bytes) -> "TextMap":
+        """The map in a safetensors file, ready to place texts.
+
+        Raises:
+            ValueError: these are not the bytes of a map.
+        """
+        try:
+            return _read(content)
+        except _DAMAGE as error:
+            raise ValueError(f"this is no map of bookloom: {error}") from error
+
+    def _tensors(self) -> dict[str, Tensor]:
+        arrays = {
+            "space.mean_V": self.space.mean_V,
+            "space.axes_VD": self.space.axes_VD,
+            "inverse_document_frequency_V": self.inverse_document_frequency_V,
+            "codes_NC": self.texts.codes_NC,
+            "map_N2": self.texts.map_N2,
+            "cluster_N": self.texts.cluster_N,
+        }
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+        return tensors | {f"{MODEL_PREFIX}{k}": v for k, v in self.model.state_dict().items()}
+
+    def _metadata(self) -> str:
+        [space] = [name for name, kind in SPACES.items() if isinstance(self.space, kind)]
+        return json.dumps(
+            {
+                "space": space,
+                "recipe": asdict(self.recipe),
+                "titles": list(self.texts.titles),
+                "headings": list(self.texts.headings),
+                "cluster_terms": [list(terms) for terms in self.texts.cluster_terms],
+                "terms": list(self.terms),
+                "settings": dict(self.settings),
+            },
+            sort_keys=True,
+            ensure_ascii=False,
+        )
+
+
+def _read(content: bytes) -> TextMap:
+    length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
+    header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
+    metadata = json.loads(header["__metadata__"][METADATA_KEY])
+    tensors = load(content)
+    arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith(MODEL_PREFIX)}
+    space = SPACES[metadata["space"]](arrays["space.mean_V"], arrays["space.axes_VD"])
+    recipe = ClusterRecipe.from_json(metadata["recipe"])
+    model = new_ensemble(space.axes_VD.shape[1], recipe, seed=0)
+    model.load_state_dict(
+        {k.removeprefix(MODEL_PREFIX): v for k, v in tensors.items() if k.startswith(MODEL_PREFIX)}
+    )
+    texts = MappedTexts(
+        arrays["codes_NC"],
+        arrays["map_N2"],
+        arrays["cluster_N"],
+        metadata["titles"],
+        metadata["headings"],
+        metadata["cluster_terms"],
+    )
+    columns = (texts.map_N2, texts.cluster_N, texts.titles, texts.headings)
+    if {len(column) for column in columns} != {len(texts.codes_NC)}:
+        raise ValueError("its texts' columns differ in length")
+    idf_V = arrays["inverse_document_frequency_V"]
+    if len(idf_V) != len(metadata["terms"]):
+        raise ValueError(f"{len(idf_V)} weights for {len(metadata['terms'])} terms")
+    return TextMap(space, recipe, model, texts, metadata["terms"], idf_V, metadata["settings"])

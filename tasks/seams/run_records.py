@@ -1,0 +1,168 @@
+"""What a run's steps made, and how it is put on record: in MLflow, and in the store."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data.errors import UserMistake
+from data.schemas import METRICS
+from data.store import Store
+from data.table import Table
+from data.text_schemas import (
+    BOOK_LINES_PICTURE_FILE,
+    CLUSTER_CONFOUNDS,
+    CLUSTER_PROBES,
+    CLUSTER_SCORES,
+    CONFUSION_PICTURE_FILE,
+    MAP_MODEL_FILE,
+    MAP_PAGE_FILE,
+    MAP_PICTURE_FILE,
+)
+from tasks.seams.run_context import RunContext
+from tasks.seams.step_cache import StepOutcome, TableReference
+from tasks.seams.tracking import TrackedRun, Tracker
+
+PARTS = {
+    "training": ("warm_start", "train", "tune", "evaluate"),
+    "training afresh": ("train_afresh",),
+    "generation": ("pick", "recover"),
+    "clustering": ("weigh", "average", "cluster", "judge", "chart"),
+}
+"""MLflow's child runs, and the steps that each stands for, as far as they ran."""
+
+CLUSTER_FIGURES = (
+    "num_clusters",
+    "cluster_accuracy",
+    "cluster_nmi",
+    "cluster_ari",
+    "cluster_silhouette",
+    "cluster_stability",
+    "reconstruction_error",
+)
+
+
+class Made:
+    """What a run's steps made, by table and by file."""
+
+    def __init__(self, context: RunContext, outcomes: Sequence[StepOutcome]) -> None:
+        self.store = Store(context.store)
+        self.outcomes = {outcome.step: outcome for outcome in outcomes}
+        self.tables: dict[str, TableReference] = {}
+        self.files: dict[str, str] = {}
+        for outcome in outcomes:
+            self.tables |= outcome.tables
+            self.files |= outcome.files
+
+    def read(self, table: Table, columns: Sequence[str] | None = None) -> Any:
+        """A table, or some of its columns."""
+        return self.store.read_table(self.tables[table.name].name, columns)
+
+    def file(self, file_name: str) -> bytes:
+        """The content of a file."""
+        return self.store.read_bytes(self._file_name(file_name))
+
+    def has_file(self, file_name: str) -> bool:
+        """Whether a step made it."""
+        return any(name.endswith(f"/{file_name}") for name in self.files)
+
+    def file_digest(self, file_name: str) -> str:
+        """The digest of what a file holds."""
+        return self.files[self._file_name(file_name)]
+
+    def metrics(self) -> dict[str, float | None]:
+        """The run's figures by name."""
+        rows = self.read(METRICS).to_pylist()
+        return {
+            row["metric"]: row["value"] if row["clocked"] is None else row["clocked"]
+            for row in rows
+        }
+
+    def _file_name(self, file_name: str) -> str:
+        found = [name for name in self.files if name.endswith(f"/{file_name}")]
+        if not found:
+            raise UserMistake(f"No step made {file_name}.", "Run the pipeline again.")
+        return found[0]
+
+
+def log_run(tracker: Tracker, context: RunContext, made: Made, inputs: Sequence[str]) -> TrackedRun:
+    """Log a run's figures, the digests of its tables, its inputs and the map; the run itself."""
+    parent = tracker.run(context.mlflow_run_id)
+    log_figures(parent, made.metrics())
+    for name in inputs:
+        table = made.tables[name]
+        parent.log_input(name, table.digest, made.store.path(table.name))
+    parent.set_tags({f"digest.{name}": table.digest for name, table in made.tables.items()})
+    parent.log_file(MAP_PICTURE_FILE, made.file(MAP_PICTURE_FILE))
+    return parent
+
+
+def child_run(tracker: Tracker, context: RunContext, made: Made, name: str) -> TrackedRun:
+    """The child run for a part: the one that a step opened while it ran, or a new one."""
+    outcomes = [made.outcomes[step] for step in PARTS[name] if step in made.outcomes]
+    child = tracker.child(context.mlflow_run_id, name)
+    for outcome in outcomes:
+        written = [made.store.lineage(t.name) for t in outcome.tables.values()][:1]
+        for lineage in written:
+            child.log_params({outcome.step: lineage["settings"]})
+            for table_name, table in lineage["inputs"].items():
+                child.log_input(table_name, table["digest"], made.store.path(table["name"]))
+    child.set_tags({"reused": ",".join(o.step for o in outcomes if o.reused)})
+    return child
+
+
+def log_clustering(tracker: Tracker, context: RunContext, made: Made) -> None:
+    """Log the map's pictures, page and model, and how far to believe it, as a child run."""
+    clustering = child_run(tracker, context, made, "clustering")
+    log_figures(clustering, made.metrics(), CLUSTER_FIGURES)
+    for name in (
+        MAP_PICTURE_FILE,
+        MAP_PAGE_FILE,
+        CONFUSION_PICTURE_FILE,
+        BOOK_LINES_PICTURE_FILE,
+        MAP_MODEL_FILE,
+    ):
+        if made.has_file(name):
+            clustering.log_file(name, made.file(name))
+    for table in (CLUSTER_SCORES, CLUSTER_PROBES, CLUSTER_CONFOUNDS):
+        log_table(clustering, made, table)
+    clustering.end()
+
+
+def log_table(tracked: TrackedRun, made: Made, table: Table) -> None:
+    """Log a small table as a Parquet file."""
+    tracked.log_file(f"{table.name}.parquet", made.store.read_bytes(made.tables[table.name].name))
+
+
+def log_figures(
+    tracked: TrackedRun, metrics: Mapping[str, float | None], names: Sequence[str] | None = None
+) -> None:
+    """Log figures, all or some, of those that have a meaning in this run."""
+    chosen = {name: metrics.get(name) for name in names or metrics}
+    tracked.log_metrics({name: value for name, value in chosen.items() if value is not None})
+
+
+def recorded(
+    context: RunContext, made: Made, started_unix_seconds: float, about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The summary of a run, with what it says of itself; it is kept in the store as well."""
+    outcomes = made.outcomes.values()
+    summary = {
+        "mlflow_run_id": context.mlflow_run_id,
+        "seconds": time.time() - started_unix_seconds,
+        "recomputed": [outcome.step for outcome in outcomes if not outcome.reused],
+        "reused": [outcome.step for outcome in outcomes if outcome.reused],
+        "tables": {
+            name: {
+                "path": made.store.path(table.name),
+                "digest": table.digest,
+                "num_rows": table.num_rows,
+            }
+            for name, table in made.tables.items()
+        },
+        "files": {name.rsplit("/", 1)[-1]: made.store.path(name) for name in made.files},
+        "num_refusals": made.tables["refusals"].num_rows,
+        **about,
+    }
+    record = f"runs/{started_unix_seconds:.3f}-{context.mlflow_run_id or 'untracked'}.json"
+    made.store.write_json(record, {**summary, "unix_seconds": time.time()})
+    return summary
