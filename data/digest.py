@@ -7,7 +7,7 @@ no difference; volatile columns are left out.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -16,25 +16,31 @@ import pyarrow.compute as pc
 from data.schemas import Table
 
 
+MOST_OPEN_BOOKS = 256  # each takes up to 25 KB, whatever its length
+
+
 class TableDigest:
     """Takes a table's rows as they are written; `hexdigest` may be asked for at any time.
 
-    A book's rows keep their order over all updates; different books may come interleaved.
+    A book's rows keep their order over all updates; different books may come interleaved, 256 at a
+    time: a book whose turn was so many books ago is done.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._columns = [c for c in table.columns if not c.volatile]
-        self._groups: dict[str, list[_ValuesDigest]] = {}
+        self._groups: dict[str, list[_ValuesDigest]] = {}  # the last to be opened comes last
+        self._done: dict[str, str] = {}
 
     def update(self, rows: pa.Table) -> None:
-        """Add rows, whose schema is the table's."""
+        """Add rows, whose schema is the table's.
+
+        Raises:
+            ValueError: they are of a book that is done.
+        """
         for batch in rows.to_batches():
             for key, start, stop in self._runs(batch):
-                digests = self._groups.get(key)
-                if digests is None:
-                    digests = [_ValuesDigest(c.type) for c in self._columns]
-                    self._groups[key] = digests
+                digests = self._groups.get(key) or self._opened(key)
                 for column, digest in zip(self._columns, digests, strict=True):
                     digest.update(batch.column(column.name).slice(start, stop - start))
 
@@ -44,10 +50,16 @@ class TableDigest:
 
     def by_group(self) -> dict[str, str]:
         """The digest of each book's rows; under "" that of all, where the table is not by book."""
-        return {
-            key: _sha256([key.encode(), *(d.digest() for d in digests)]).hex()
-            for key, digests in self._groups.items()
-        }
+        return self._done | {key: _of_group(key, own) for key, own in self._groups.items()}
+
+    def _opened(self, key: str) -> "list[_ValuesDigest]":
+        if key in self._done:
+            raise ValueError(f"rows of {key} come after those of {MOST_OPEN_BOOKS} other books")
+        if len(self._groups) == MOST_OPEN_BOOKS:
+            oldest = next(iter(self._groups))
+            self._done[oldest] = _of_group(oldest, self._groups.pop(oldest))
+        self._groups[key] = [_ValuesDigest(c.type) for c in self._columns]
+        return self._groups[key]
 
     def _runs(self, batch: pa.RecordBatch) -> Iterable[tuple[str, int, int]]:
         """Stretches of rows of one book: (key, start, stop)."""
@@ -58,6 +70,10 @@ class TableDigest:
         keys = batch.column("book_id").to_pylist()
         cuts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
         return zip((keys[i] for i in cuts), cuts, [*cuts[1:], len(keys)], strict=True)
+
+
+def _of_group(key: str, digests: "Sequence[_ValuesDigest]") -> str:
+    return _sha256([key.encode(), *(one.digest() for one in digests)]).hex()
 
 
 def digested_columns(table: Table) -> str:

@@ -27,6 +27,22 @@ PARQUET = ".parquet"
 IN_LIST = ".list.element"  # what Parquet's path of a list's items has more than the column's name
 ROW_GROUP_BYTES = 16 * 2**20
 LINEAGE_KEY = b"bookloom.lineage"
+HASHED_AT_ONCE_BYTES = 2**20
+
+
+class Damaged(UserMistake):
+    """Something in a store is not what was written. `name` says where in the store it stands."""
+
+    def __init__(self, name: str, path: str, cause: str) -> None:
+        super().__init__(
+            f"{path} is damaged: {cause}.",
+            "Delete it and run again: it is made anew. (bookloom verify --repair does so with all "
+            "that is damaged.)",
+        )
+        self.name, self.path, self.cause = name, path, cause
+
+    def __reduce__(self) -> tuple[type["Damaged"], tuple[str, str, str]]:
+        return Damaged, (self.name, self.path, self.cause)  # it travels from a worker's process
 
 
 class Store:
@@ -37,7 +53,8 @@ class Store:
 
     def __init__(self, root: str) -> None:
         self._files, self.root = fsspec.core.url_to_fs(root)
-        self._is_local = "file" in self._files.protocol
+        self.is_local = "file" in self._files.protocol
+        """Whether it is a folder of this machine."""
 
     def path(self, name: str) -> str:
         """Where a name stands: an absolute path or a URL."""
@@ -53,6 +70,32 @@ class Store:
             return []
         found = self._files.ls(self._full(folder), detail=False)
         return sorted(f"{folder}/{str(path).rstrip('/').rsplit('/', 1)[-1]}" for path in found)
+
+    def files(self, folder: str) -> dict[str, int]:
+        """All files in a folder and the folders in it, sorted, with their length in bytes."""
+        if not self._files.isdir(self._full(folder)):
+            return {}
+        found = self._files.find(self._full(folder), detail=True)
+        # Gone meanwhile, or a link to nothing: not there.
+        sizes = {str(path): info.get("size") for path, info in found.items()}
+        start = len(str(self.root)) + 1
+        return {path[start:]: int(size) for path, size in sorted(sizes.items()) if size is not None}
+
+    def size(self, name: str) -> int:
+        """The length of a file in bytes.
+
+        Raises:
+            FileNotFoundError: nothing of this name was published.
+        """
+        return int(self._files.size(self._full(name)))
+
+    def sha256(self, name: str) -> str:
+        """SHA-256 over the bytes of a file. Raises as `size` does."""
+        total = hashlib.sha256()
+        with self._files.open(self._full(name), "rb") as file:
+            while content := file.read(HASHED_AT_ONCE_BYTES):
+                total.update(content)
+        return total.hexdigest()
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Publish a small file."""
@@ -72,6 +115,11 @@ class Store:
         with suppress(FileNotFoundError):
             self._files.rm_file(self._full(name))
 
+    def delete_folder(self, name: str) -> None:
+        """Remove a folder and all in it; that it is gone already is no error."""
+        with suppress(FileNotFoundError):
+            self._files.rm(self._full(name), recursive=True)
+
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Publish a JSON object."""
         self.write_bytes(name, json.dumps(value, indent=1, ensure_ascii=False).encode())
@@ -80,15 +128,15 @@ class Store:
         """A JSON object.
 
         Raises:
-            UserMistake: the file is damaged.
+            Damaged: it is.
             FileNotFoundError: nothing of this name was published.
         """
         try:
             value = json.loads(self.read_bytes(name))
         except ValueError as error:
-            raise _damaged(self.path(name), error) from error
+            raise self.damaged(name, str(error)) from error
         if not isinstance(value, dict):
-            raise _damaged(self.path(name), "it holds no JSON object")
+            raise self.damaged(name, "it holds no JSON object")
         return value
 
     @contextmanager
@@ -132,7 +180,7 @@ class Store:
         """A whole table, or some of its columns.
 
         Raises:
-            UserMistake: a file is damaged.
+            Damaged: a file is.
             FileNotFoundError: there is no such table.
         """
         tables = []
@@ -159,7 +207,7 @@ class Store:
         as a whole, and as `layout` a digest of which books stand in which part.
 
         Raises:
-            UserMistake: a file is damaged.
+            Damaged: a file is.
             FileNotFoundError: there is no such table.
         """
         first, *others = [self._lineage_of_file(part) for part in self.parts(name) or [name]]
@@ -181,8 +229,12 @@ class Store:
             metadata = {**metadata, **(parquet.metadata.metadata or {})}
             content: dict[str, Any] | None = json.loads(metadata.get(LINEAGE_KEY, b"null"))
         if content is None:
-            raise _damaged(self.path(name), "it carries no lineage of bookloom")
+            raise self.damaged(name, "it carries no lineage of bookloom")
         return content
+
+    def damaged(self, name: str, cause: str) -> Damaged:
+        """That something is not what was written, and why one thinks so."""
+        return Damaged(name, self.path(name), cause)
 
     def _full(self, name: str) -> str:
         return f"{self.root}/{name}" if name else str(self.root)
@@ -197,12 +249,12 @@ class Store:
                     read_dictionary=[f"{column}{IN_LIST}" for column in coded],
                 )
             except (pa.ArrowException, OSError, ValueError) as error:
-                raise _damaged(self.path(name), error) from error
+                raise self.damaged(name, str(error)) from error
 
     @contextmanager
     def _publish(self, name: str) -> Iterator[IO[bytes]]:
         final = self._full(name)
-        if not self._is_local:
+        if not self.is_local:
             # Closing an object publishes it, even half written after an exception.
             with tempfile.NamedTemporaryFile() as file:
                 yield file
@@ -307,7 +359,3 @@ def _sync_folder(folder: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _damaged(path: str, cause: object) -> UserMistake:
-    return UserMistake(f"{path} is damaged: {cause}.", "Delete it and run again: it is made anew.")

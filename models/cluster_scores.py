@@ -97,6 +97,8 @@ def cluster_terms(
     cluster_N: npt.NDArray[np.int32],
     terms: Sequence[str],
     top_n: int,
+    *,
+    are_common: bool = False,
 ) -> list[ClusterTerm]:
     """Find the terms that mark each cluster, by class-based TF-IDF.
 
@@ -105,12 +107,18 @@ def cluster_terms(
     Grootendorst, "BERTopic: neural topic modeling with a class-based TF-IDF procedure" (2022),
     equation 2, with shares for counts so that the size of a cluster doesn't matter.
 
+    Terms that stand in every text, function words, all weigh about their share then. What marks a
+    cluster by them is what it has more of than all texts together: a term weighs its part of the
+    divergence of the cluster's shares from everybody's, in nats (Fankhauser, Knappen and Teich,
+    "Exploring and visualizing variation in language resources", 2014).
+
     Args:
         weights_NV: counts or TF-IDF, not negative.
         cluster_N: each text's cluster, from 0.
         terms: the V terms.
         top_n: so many a cluster, fewer where fewer occur in it; of equal weight, the earlier term
             comes first.
+        are_common: whether the terms stand in about every text.
 
     Raises:
         ValueError: if shapes disagree or top_n is below 1.
@@ -129,8 +137,12 @@ def cluster_terms(
     )
     weight_KV = (texts_of_cluster_KN @ weights_NV).toarray()
     share_KV = weight_KV / np.maximum(weight_KV.sum(axis=1, keepdims=True), 1e-12)
-    rarity_V = np.log1p(weight_KV.sum() / num_clusters / np.maximum(weight_KV.sum(axis=0), 1e-12))
-    mark_KV = share_KV * rarity_V
+    all_V = np.maximum(weight_KV.sum(axis=0), 1e-12)
+    if are_common:
+        mean_V = all_V / max(weight_KV.sum(), 1e-12)
+        mark_KV = share_KV * np.log(np.maximum(share_KV, 1e-12) / mean_V)
+    else:
+        mark_KV = share_KV * np.log1p(weight_KV.sum() / num_clusters / all_V)
     return [
         ClusterTerm(cluster, rank, terms[term], float(mark_V[term]))
         for cluster, mark_V in enumerate(mark_KV)

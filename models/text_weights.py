@@ -16,7 +16,7 @@ from sklearn.preprocessing import normalize
 
 TermKind = Literal["words", "characters", "function_words"]
 TERM_KINDS: tuple[TermKind, ...] = get_args(TermKind)
-PIECE_LENGTHS = (2, 3, 4)  # of words' pieces, in characters; the blanks on either side count
+PIECE_LENGTHS = (2, 3, 4)  # of words' pieces, in characters; the ends of a word, shown as _, count
 MOST_PIECES = 500  # of one word: what is longer than a word is a text without blanks
 
 Text = tuple[Sequence[str], frozenset[str]]
@@ -117,14 +117,15 @@ def _no_terms(kind: TermKind) -> ValueError:
 
 def _content(text: Text) -> Iterator[str]:
     tokens, function_words = text
-    for term in map(str.casefold, tokens):
+    for token in tokens:
+        term = token.casefold().strip("_")  # _so_ plain texts print what was in italics
         if term not in function_words and any(map(str.isalpha, term)):
             yield term
 
 
 def _pieces(text: Text) -> Iterator[str]:
     for word in _content(text):
-        padded = f" {word} "[: MOST_PIECES + 2]
+        padded = f"_{word}_"[: MOST_PIECES + 2]
         for length in PIECE_LENGTHS:
             for start in range(len(padded) - length + 1):
                 yield padded[start : start + length]
@@ -132,7 +133,9 @@ def _pieces(text: Text) -> Iterator[str]:
 
 def _function_words(text: Text) -> Iterator[str]:
     tokens, function_words = text
-    for term in map(str.casefold, tokens):
+    for token in tokens:
+        term = token.casefold()
+        term = term.strip("_") or term
         if term in function_words or not any(map(str.isalpha, term)):
             yield term
 

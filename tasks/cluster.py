@@ -96,7 +96,13 @@ def cluster(run: StepRun, settings: ClusterSettings) -> None:
     notes = [*count.notes(int(cluster_N.max()) + 1), *notes]
     for note in notes:
         say(note)
-    marks = cluster_terms(features_NV, cluster_N, names, settings.num_terms_shown)
+    marks = cluster_terms(
+        features_NV,
+        cluster_N,
+        names,
+        settings.num_terms_shown,
+        are_common=terms["kind"][0].as_py() == "function_words",
+    )
     _write_codes(run, texts, names, features_NV, placed, found)
     run.write(CLUSTER_COUNTS, _count_columns(count.evidence, count.chosen))
     run.write(CLUSTER_NOTES, {"note": notes})

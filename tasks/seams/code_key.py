@@ -21,12 +21,16 @@ PLUMBING = frozenset(
         "data.errors",
         "data.store",
         "tasks.seams.checkpoints",
+        "tasks.seams.making_again",
+        "tasks.seams.manifests",
         "tasks.seams.memory",
         "tasks.seams.report",
         "tasks.seams.run_context",
         "data.settings",
         "tasks.seams.shards",
         "tasks.seams.step_cache",
+        "tasks.seams.step_run",
+        "tasks.seams.surroundings",
         "tasks.seams.tracking",
     ]
 )

@@ -53,7 +53,7 @@ def _against_itself(scores: Sequence[Row]) -> list[str]:
         if steady > 0.9
         else "much the same"
         if steady > 0.7
-        else ("partly other" if steady > 0.4 else "quite other")
+        else ("partly different" if steady > 0.4 else "quite different")
     )
     return [
         f"With another seed the clusters come out {word} (adjusted Rand index {steady:.2f}); "

@@ -4,21 +4,21 @@ import hashlib
 import json
 import os
 import socket
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from data.store import Store
+from tasks.seams.making_again import remembering
 from tasks.seams.report import say
 from tasks.seams.shards import Workers, at_hand
+from tasks.seams.surroundings import provenance
 from tasks.seams.tracking import TrackedRun, Tracker, ended_with, open_tracker
 
-PROJECT_ROOT = Path(__file__).parents[2]
-LOCK_FILE = "requirements.lock"
+SETTINGS_FILE = "settings.json"
+UNFINISHED = "unfinished"
 
 
 class RunContext(BaseModel):
@@ -37,6 +37,8 @@ class RunContext(BaseModel):
     mlflow_run_id: str | None
     provenance: dict[str, str]
     """The git commit and the lock's digest, for the tables' lineage."""
+    settings: dict[str, Any] = {}
+    """All of the run's settings, as its flow takes them: they go into the run's record."""
 
 
 @contextmanager
@@ -59,13 +61,18 @@ def open_run(
     tracker = open_tracker(tracking_uri)
     identity = [name, seed, num_threads, tracking_uri, settings]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    unfinished = _Unfinished(Store(store), f"unfinished/{digest[:32]}.json")
+    unfinished = _Unfinished(Store(store), f"{UNFINISHED}/{digest[:32]}.json")
     tracked = unfinished.reopened(tracker) or tracker.start_run(name)
     unfinished.remember(tracked.run_id)
-    provenance = _provenance()
+    made_by = provenance()
     tracked.log_params(settings)
-    tracked.set_tags(provenance)
-    with ended_with(tracked), at_hand(workers):
+    tracked.log_file(SETTINGS_FILE, json.dumps(settings, indent=1, ensure_ascii=False).encode())
+    tracked.set_tags(made_by)
+
+    def note(folders: Sequence[str]) -> None:
+        unfinished.remember(tracked.run_id, folders)
+
+    with ended_with(tracked), at_hand(workers), remembering(note):
         yield RunContext(
             store=store,
             seed=seed,
@@ -74,7 +81,8 @@ def open_run(
             downloads=downloads,
             tracking_uri=tracking_uri,
             mlflow_run_id=tracked.run_id,
-            provenance=provenance,
+            provenance=made_by,
+            settings=dict(settings),
         )
     unfinished.forget()
 
@@ -90,24 +98,30 @@ class _Unfinished:
         if not self._store.exists(self._name):
             return None
         note = self._store.read_json(self._name)
-        is_here = note["host"] == socket.gethostname()
-        if note["mlflow_run_id"] is None or (is_here and _is_alive(note["process"])):
+        if note["mlflow_run_id"] is None or is_at_work(note):
             return None
         reopened = tracker.reopen(note["mlflow_run_id"])
         if reopened:
             say(f"going on with the unfinished MLflow run {reopened.run_id}")
         return reopened
 
-    def remember(self, mlflow_run_id: str | None) -> None:
+    def remember(self, mlflow_run_id: str | None, folders: Sequence[str] = ()) -> None:
+        """Note whose run it is, and the folders of the results that it needs."""
         note = {
             "mlflow_run_id": mlflow_run_id,
             "host": socket.gethostname(),
             "process": os.getpid(),
+            "folders": list(folders),
         }
         self._store.write_json(self._name, note)
 
     def forget(self) -> None:
         self._store.delete(self._name)
+
+
+def is_at_work(note: Mapping[str, Any]) -> bool:
+    """Whether another living process of this machine works on an unfinished run."""
+    return note["host"] == socket.gethostname() and _is_alive(note["process"])
 
 
 def _is_alive(process: int) -> bool:
@@ -119,16 +133,3 @@ def _is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return process != os.getpid()
-
-
-def _provenance() -> dict[str, str]:
-    lock = PROJECT_ROOT / LOCK_FILE
-    git = ["git", "-C", str(PROJECT_ROOT), "rev-parse", "HEAD"]
-    try:
-        commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = "unknown"
-    return {
-        "git_commit": commit,
-        "lock_digest": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else "none",
-    }

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import digest as module
 from data.digest import TableDigest
 from data.schemas import Column, Table
 from data.store import Store
@@ -103,6 +104,16 @@ def test_books_may_come_in_any_order_and_interleaved() -> None:
     interleaved = [emma[0], ulysses[0], emma[1], ulysses[1], emma[2]]
     assert digest(arrow(interleaved)) == GOLDEN_DIGEST
     assert digest(*(arrow([row]) for row in interleaved)) == GOLDEN_DIGEST
+
+
+def test_many_books_take_no_more_memory_than_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A book whose turn was long ago is done: its rows may not go on."""
+    books = [arrow([{**ROWS[0], "book_id": f"book {number}"}] * 2) for number in range(9)]
+    expected = digest(*books)
+    monkeypatch.setattr(module, "MOST_OPEN_BOOKS", 2)
+    assert digest(*books) == digest(*books[::-1]) == expected
+    with pytest.raises(ValueError, match="rows of book 0 come after those of 2 other books"):
+        digest(*books, books[0])
 
 
 @pytest.mark.parametrize("table", [SHELF, replace(SHELF, by_book=False)])

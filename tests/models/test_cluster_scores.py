@@ -89,3 +89,14 @@ def test_cluster_terms_refuse_what_does_not_fit() -> None:
         cluster_terms(weights_NV, ints(0, 1), ["a"], 1)
     with pytest.raises(ValueError, match="top_n is 0"):
         cluster_terms(weights_NV, ints(0, 1), ["a", "b"], 0)
+
+
+def test_function_words_mark_a_cluster_by_what_it_has_more_of() -> None:
+    """`the` is half of either cluster, and so marks none; `upon` is a half of the one, a quarter of
+    all."""
+    weights = csr_matrix(np.array([[2.0, 2.0, 0.0], [2.0, 0.0, 2.0]]))
+    found = cluster_terms(
+        weights, np.array([0, 1], dtype=np.int32), ["the", "upon", "while"], 3, are_common=True
+    )
+    assert [(one.cluster, one.term) for one in found] == [(0, "upon"), (1, "while")]
+    assert [one.weight for one in found] == pytest.approx([0.5 * np.log(2)] * 2)

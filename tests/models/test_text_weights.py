@@ -110,11 +110,19 @@ def test_style_is_function_words_and_marks_by_their_counts() -> None:
         weigh_terms([(["king"], frozenset())], "function_words", min_texts=1, max_terms=9)
 
 
+def test_italics_are_no_part_of_a_word() -> None:
+    texts = [["_Alice_", "_the_", "_", "alice"]]
+    the = [frozenset({"the"})]
+    assert tf_idf(texts, the).terms == ["alice"]
+    weights = weigh_terms([(texts[0], the[0])], "function_words", min_texts=1, max_terms=9)
+    assert weights.terms == ["_", "the"]
+
+
 def test_pieces_of_words_by_hand() -> None:
     weights = weigh_terms(
         [(["The", "Ox"], frozenset({"the"}))], "characters", min_texts=1, max_terms=9
     )
-    assert weights.terms == [" o", " ox", " ox ", "ox", "ox ", "x "]
+    assert weights.terms == ["_o", "_ox", "_ox_", "ox", "ox_", "x_"]
     np.testing.assert_allclose(weights.features_NV.toarray(), np.full((1, 6), 6**-0.5), rtol=1e-6)
 
 
