@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from data.schemas import Table
 
-
 MOST_OPEN_BOOKS = 256  # each takes up to 25 KB, whatever its length
 
 

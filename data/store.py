@@ -26,6 +26,7 @@ from data.schemas import Table
 PARQUET = ".parquet"
 IN_LIST = ".list.element"  # what Parquet's path of a list's items has more than the column's name
 ROW_GROUP_BYTES = 16 * 2**20
+MOST_WAITING = 1000
 LINEAGE_KEY = b"bookloom.lineage"
 HASHED_AT_ONCE_BYTES = 2**20
 
@@ -241,7 +242,10 @@ class Store:
 
     @contextmanager
     def _open_parquet(self, name: str, coded: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
-        with self._files.open(self._full(name), "rb") as file:
+        full = self._full(name)
+        # Arrow's own file where it can be: its threads may be done with Python's only while a short
+        # command is ending, which aborts it.
+        with pa.OSFile(full) if self.is_local else self._files.open(full, "rb") as file:
             try:
                 yield pq.ParquetFile(
                     file,
@@ -323,6 +327,8 @@ class TableWriter:
         self._waiting_bytes += rows.nbytes
         if self._waiting_bytes >= ROW_GROUP_BYTES:
             self.flush()
+        elif len(self._waiting) > MOST_WAITING:  # a table of one row takes 5 KB, whatever is in it
+            self._waiting = [pa.concat_tables(self._waiting).combine_chunks()]
 
     def flush(self) -> None:
         """Write what waits as one row group."""

@@ -5,6 +5,7 @@ With --json a command prints one JSON object on standard output and nothing else
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -13,7 +14,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from data.errors import UserMistake
-from flows import answers, bag_commands, map_commands
+from flows import answers, bag_commands, map_commands, store_commands
 from flows.command_tools import MISTAKE_EXIT_CODE, AsJson, examples, print_answer, validated
 from flows.environment import home, home_store, prepare, tracking_uri
 
@@ -240,6 +241,10 @@ app.command(map_commands.place, help_epilogue=map_commands.PLACE_EXAMPLES)
 app.command(bag_commands.generate, help_epilogue=bag_commands.GENERATE_EXAMPLES)
 app.command(bag_commands.play, help_epilogue=bag_commands.PLAY_EXAMPLES)
 app.command(bag_commands.serve_model, help_epilogue=bag_commands.SERVE_MODEL_EXAMPLES)
+app.command(store_commands.why, help_epilogue=store_commands.WHY_EXAMPLES)
+app.command(store_commands.verify, help_epilogue=store_commands.VERIFY_EXAMPLES)
+app.command(store_commands.prune, help_epilogue=store_commands.PRUNE_EXAMPLES)
+app.command(store_commands.reproduce, help_epilogue=store_commands.REPRODUCE_EXAMPLES)
 
 
 def main() -> None:
@@ -256,6 +261,8 @@ def main() -> None:
         _fail(str(error).strip(), "See bookloom --help, or bookloom COMMAND --help.", arguments)
     except UserMistake as error:
         _fail(error.message, error.remedy, arguments)
+    except BrokenPipeError:  # whoever read the answer has read enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         _fail("Stopped.", "What was finished is kept: run again to go on.", arguments)
 

@@ -5,6 +5,7 @@ Shapes: N texts, V terms, C code width, K clusters, L labels.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -90,6 +91,12 @@ def scores_over_seeds(
         field.name: [getattr(one, field.name) for one in scores] for field in fields(ClusterScores)
     }
     return {name: (float(np.mean(own)), float(np.std(own))) for name, own in by_name.items()}
+
+
+def stability(found: Sequence[npt.NDArray[np.int32]]) -> float | None:
+    """Mean adjusted Rand index of every two clusterings of the same texts; None of a single one."""
+    pairs = [float(adjusted_rand_score(one, other)) for one, other in combinations(found, 2)]
+    return float(np.mean(pairs)) if pairs else None
 
 
 def cluster_terms(

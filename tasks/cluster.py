@@ -85,7 +85,7 @@ def cluster(run: StepRun, settings: ClusterSettings) -> None:
                 count,
                 run.context.seed,
                 lambda record: advance(1, f"squared error {record.code_loss:.3f}"),
-                notes.append,
+                lambda sentence: notes.append(f"{sentence[0].upper()}{sentence[1:]}."),
             )
     except ValueError as error:
         raise UserMistake(

@@ -10,14 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 from scipy.sparse import csr_matrix
-from sklearn.metrics import adjusted_rand_score
 
 from data.settings import Settings
 from data.text_schemas import (
@@ -33,7 +31,7 @@ from data.text_schemas import (
 )
 from models.cluster_count import silhouette
 from models.cluster_methods import BASELINES
-from models.cluster_scores import DEFAULT_METHOD, scores_over_seeds
+from models.cluster_scores import DEFAULT_METHOD, scores_over_seeds, stability
 from models.cluster_texts import shown_texts
 from models.confounds import confounds
 from models.probes import probe
@@ -51,8 +49,9 @@ class JudgeSettings(Settings):
 
     num_seeds: int = Field(5, ge=1)
     """How many seeds the scores are averaged over."""
-    most_texts_for_baselines: int = Field(20_000, ge=0)
-    """With more texts the simple methods are left out: they would take longer than all the rest."""
+    most_texts: int = Field(5_000, ge=2)
+    """Of more texts, so many drawn ones stand for all where other seeds and simpler methods are
+    tried: each takes as long as the map itself."""
     num_texts_shown: int = Field(5, ge=1)
     """Typical and edge texts of each cluster."""
 
@@ -128,19 +127,25 @@ def _score_rows(
     cluster_N: Clusters,
 ) -> Iterator[dict[str, Any]]:
     """Rows of `cluster_scores`; `cluster_N` are what the default method found with the seed."""
-    points_ND = text_points(run, features_NV, recipe).points
-    num_clusters = int(cluster_N.max()) + 1
     seed = run.context.seed
+    num_texts = features_NV.shape[0]
+    drawn = np.arange(num_texts)
+    if num_texts > settings.most_texts:
+        random = np.random.default_rng(seed)
+        drawn = np.sort(random.choice(num_texts, settings.most_texts, replace=False))
+    points_MD = text_points(run, features_NV, recipe).points[drawn]
+    features_MV, cluster_M = csr_matrix(features_NV[drawn]), cluster_N[drawn]
+    num_clusters = int(cluster_N.max()) + 1
 
     def by_default(one: int) -> Clusters:
         if one == seed:
-            return cluster_N
-        return cluster_texts(points_ND, recipe, num_clusters, one).grouping.cluster_N
+            return cluster_M
+        return cluster_texts(points_MD, recipe, num_clusters, one).grouping.cluster_N
 
     methods: dict[str, Callable[[int], Clusters]] = {DEFAULT_METHOD: by_default}
-    if features_NV.shape[0] <= settings.most_texts_for_baselines:
-        for name, baseline in BASELINES.items():
-            methods[name] = partial(baseline, features_NV, num_clusters)
+    for name, baseline in BASELINES.items():
+        methods[name] = partial(baseline, features_MV, num_clusters)
+    labels = [labels[index] for index in drawn.tolist()]
     labelled = [index for index, label in enumerate(labels) if label]
     known = [label for label in labels if label]
     seeds = range(seed, seed + settings.num_seeds)
@@ -161,15 +166,9 @@ def _score_rows(
                 "num_clusters": num_clusters,
                 "num_seeds": len(found),
                 **row,
-                "silhouette": float(np.mean([silhouette(points_ND, one) for one in found])),
+                "silhouette": float(np.mean([silhouette(points_MD, one) for one in found])),
                 "stability": stability(found),
             }
-
-
-def stability(found: Sequence[Clusters]) -> float | None:
-    """Mean adjusted Rand index of every two clusterings of the same texts; None of a single one."""
-    pairs = [float(adjusted_rand_score(a, b)) for a, b in combinations(found, 2)]
-    return float(np.mean(pairs)) if pairs else None
 
 
 def _write_rows(run: StepRun, table: Any, rows: Sequence[dict[str, Any]]) -> None:

@@ -77,12 +77,7 @@ def place(
             "Name a file with text in it.",
         )
     points_MD = _points(store, record, text_map, texts)
-    lost = [text.title for text, point in zip(texts, points_MD, strict=True) if not point.any()]
-    if lost:
-        say(
-            f"nothing that the map knows stands in {', '.join(sorted(set(lost)))}: its place says "
-            "nothing"
-        )
+    _warn(texts, points_MD, text_map.settings["weigh"]["minimum_tokens"])
     placement = text_map.place(points_MD, NUM_NEAREST)
     files = {}
     if out is not None:
@@ -99,6 +94,19 @@ def place(
         ],
         "files": files,
     }
+
+
+def _warn(texts: Sequence[NewText], points_MD: Points, minimum_tokens: int) -> None:
+    """Tell of texts whose place says little."""
+    for text, point in zip(texts, points_MD, strict=True):
+        num_tokens = len(text.tokens())
+        if not point.any():
+            say(f"{text.title}: it has nothing that the map knows; its place says nothing")
+        elif num_tokens < minimum_tokens:
+            say(
+                f"{text.title}: {num_tokens} words are few, the map's texts have {minimum_tokens} "
+                "or more; its place says little"
+            )
 
 
 def _record(store: Store, run_id: str | None) -> dict[str, Any]:
@@ -189,6 +197,7 @@ def _told(text: NewText, text_map: TextMap, placement: Placement, number: int) -
     return {
         "title": text.title,
         "heading": text.heading,
+        "num_tokens": len(text.tokens()),
         "cluster": cluster,
         "cluster_terms": list(known.cluster_terms[cluster]),
         "membership": float(placement.membership_M[number]),

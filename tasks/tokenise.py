@@ -9,6 +9,8 @@ out   one row a sentence, its tokens the book's own characters; what Punkt learn
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,8 @@ from tasks.seams.tokeniser import (
     punkt_models,
 )
 
+ALONE_CHARACTERS = 2_000_000  # less takes less than starting a process
+
 
 class TokeniseSettings(Settings):
     """How text is cut."""
@@ -48,7 +52,7 @@ def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
     models = {}
     with progress("learn sentence boundaries", total, "chars") as advance:
         for language, sample in samples.items():
-            models[language] = learn_punkt(sample)
+            models[language] = _learned(sample)
             advance(len(sample), language)
     with run.writer(PUNKT) as writer:
         for language, model in models.items():
@@ -68,6 +72,14 @@ def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
         fallback=max(samples, key=lambda language: len(samples[language])),
         unit_of_tokens=settings.unit,
     )
+
+
+def _learned(sample: str) -> PunktModel:
+    """Learn from much text in a process of its own: what NLTK took, 100 MB, goes with it."""
+    if len(sample) < ALONE_CHARACTERS:
+        return learn_punkt(sample)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+        return alone.submit(learn_punkt, sample).result()
 
 
 @shard_task

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple, TypeVar, cast
 from data.errors import UserMistake
 from data.store import Damaged, Store
 from tasks.seams.manifests import (
+    MISSING,
     STEPS,
     Damage,
     byte_damage,
     discard,
     folder_of,
+    is_within,
     quick_damage,
     read_manifest,
 )
@@ -90,10 +92,13 @@ def check(store: Store, names: Sequence[str]) -> None:
     for name in names:
         if run and name in run.whole:
             continue
-        manifest = read_manifest(store, folder_of(name))
-        if manifest is None:
-            raise store.damaged(name, "its manifest is missing")
-        damage = [one for one in quick_damage(store, manifest) if one.name.startswith(name)]
+        is_result = name.startswith(f"{STEPS}/")
+        manifest = read_manifest(store, folder_of(name)) if is_result else None
+        if manifest is None:  # there is nothing to hold it against
+            if not store.exists(name):
+                raise store.damaged(name, MISSING)
+            continue
+        damage = [one for one in quick_damage(store, manifest) if is_within(one.name, name)]
         if store.is_local or name in manifest["outcome"]["files"]:
             damage = damage or byte_damage(store, manifest, [name])
         for one in damage:
@@ -118,6 +123,7 @@ def make_again(store: Store, damage: Damaged) -> None:
     discard(store, folder, sorted(found))
     run.whole -= {*(table.name for table in made.outcome.tables.values()), *made.outcome.files}
     outcome = made.again([str(Damage(name)) for name in sorted(found)])
+    remember(folder, outcome, made.again)
     if (outcome.key, outcome.tables, outcome.files) != (
         made.outcome.key,
         made.outcome.tables,

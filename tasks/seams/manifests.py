@@ -51,6 +51,11 @@ def folder_of(name: str) -> str:
     return "/".join(name.split("/")[:3])
 
 
+def is_within(name: str, whole: str) -> bool:
+    """Whether a name is that of a table, file or folder, or of one of its parts."""
+    return name == whole or name.startswith(f"{whole}/")
+
+
 def results(store: Store) -> list[str]:
     """The folders of all results, whole or not."""
     return [folder for step in store.names(STEPS) for folder in store.names(step)]
@@ -94,7 +99,7 @@ def write_manifest(
         "outcome": outcome,
         "parts": parts,
         "inputs": inputs,
-        # Read again, at 1 GB/s, for parts come from many writers.
+        # Read again, a second or so a GB, for parts come from many writers.
         "files": {
             name: {"bytes": store.size(name), "sha256": store.sha256(name)} for name in names
         },
@@ -103,9 +108,29 @@ def write_manifest(
     store.write_json(f"{folder}/{MANIFEST}", sealed(manifest))
 
 
+def inputs_of(store: Store, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The names in the store of the tables and files that a result was made from, by their own.
+
+    Raises:
+        Damaged: the result is.
+    """
+    if "inputs" in manifest:
+        return dict(manifest["inputs"])
+    # An older manifest leaves it to the tables to say.
+    name = next(iter(manifest["outcome"]["tables"].values()))["name"]
+    made = store.lineage(store.parts(name)[0])
+    files = {file.rsplit("/", 1)[-1]: file for file in made["input_files"]}
+    return {**{table: reference["name"] for table, reference in made["inputs"].items()}, **files}
+
+
 def settled_in(store: Store, folder: str) -> list[str]:
     """The names of what measurements have settled for a result."""
-    return [name for name in store.names(folder) if name.startswith(f"{folder}/{SETTLED}")]
+    return [name for name in store.names(folder) if is_settled(name)]
+
+
+def is_settled(name: str) -> bool:
+    """Whether a file holds what a measurement has settled."""
+    return name.rsplit("/", 1)[-1].startswith(SETTLED)
 
 
 def manifests_of(store: Store, step: str) -> dict[str, dict[str, Any]]:
@@ -142,7 +167,7 @@ def byte_damage(store: Store, manifest: Mapping[str, Any], names: Iterable[str])
     return [
         Damage(name, "its bytes are not those that were written")
         for name, written in manifest.get("files", {}).items()
-        if any(name == one or name.startswith(f"{one}/") for one in within)
+        if any(is_within(name, one) for one in within)
         and store.exists(name)
         and store.sha256(name) != written["sha256"]
     ]
@@ -158,11 +183,11 @@ def discard(store: Store, folder: str, names: Collection[str] = ()) -> None:
             measurement has settled stays: the result is made anew as it was.
     """
     store.delete(f"{folder}/{MANIFEST}")
-    if f"{folder}/{MANIFEST}" in names:
-        names = ()  # without it nobody knows which are whole
-    for name in names or store.files(folder):
-        if names or not name.startswith(f"{folder}/{SETTLED}"):
-            store.delete(name)
+    if not names or f"{folder}/{MANIFEST}" in names:  # without it nobody knows which are whole
+        names = [name for name in store.files(folder) if not is_settled(name)]
+    for name in names:
+        for file in store.files(name) or [name]:  # a table's parts
+            store.delete(file)
 
 
 def most_alike(

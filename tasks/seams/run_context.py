@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from data.store import Store
+from data.store import Damaged, Store
 from tasks.seams.making_again import remembering
 from tasks.seams.report import say
 from tasks.seams.shards import Workers, at_hand
@@ -92,16 +93,22 @@ class _Unfinished:
 
     def __init__(self, store: Store, name: str) -> None:
         self._store, self._name = store, name
+        self._folders: set[str] = set()
 
     def reopened(self, tracker: Tracker) -> TrackedRun | None:
         """The run to go on with, unless there is none or a living process is at work on it."""
         if not self._store.exists(self._name):
             return None
-        note = self._store.read_json(self._name)
+        try:
+            note = self._store.read_json(self._name)
+        except Damaged as damage:
+            say(f"{damage.message} Its run is not gone on with.", logging.WARNING)
+            return None
         if note["mlflow_run_id"] is None or is_at_work(note):
             return None
         reopened = tracker.reopen(note["mlflow_run_id"])
         if reopened:
+            self._folders = set(note.get("folders", []))
             say(f"going on with the unfinished MLflow run {reopened.run_id}")
         return reopened
 
@@ -111,7 +118,7 @@ class _Unfinished:
             "mlflow_run_id": mlflow_run_id,
             "host": socket.gethostname(),
             "process": os.getpid(),
-            "folders": list(folders),
+            "folders": sorted({*self._folders, *folders}),
         }
         self._store.write_json(self._name, note)
 

@@ -1,8 +1,9 @@
 """What a run's steps made, and how it is put on record: in MLflow, and in the store."""
 
+import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from data.errors import UserMistake
 from data.schemas import METRICS
@@ -18,8 +19,11 @@ from data.text_schemas import (
     MAP_PAGE_FILE,
     MAP_PICTURE_FILE,
 )
+from tasks.seams.making_again import check, newest_outcome, whole
+from tasks.seams.manifests import STEPS, folder_of, sealed, settled_in
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome, TableReference
+from tasks.seams.surroundings import surroundings
 from tasks.seams.tracking import TrackedRun, Tracker
 
 PARTS = {
@@ -29,6 +33,8 @@ PARTS = {
     "clustering": ("weigh", "average", "cluster", "judge", "chart"),
 }
 """MLflow's child runs, and the steps that each stands for, as far as they ran."""
+RUNS = "runs"
+T = TypeVar("T")
 
 CLUSTER_FIGURES = (
     "num_clusters",
@@ -42,11 +48,11 @@ CLUSTER_FIGURES = (
 
 
 class Made:
-    """What a run's steps made, by table and by file."""
+    """What a run's steps made, by table and by file; what proves damaged is made again."""
 
     def __init__(self, context: RunContext, outcomes: Sequence[StepOutcome]) -> None:
         self.store = Store(context.store)
-        self.outcomes = {outcome.step: outcome for outcome in outcomes}
+        self.outcomes = {outcome.step: newest_outcome(outcome) for outcome in outcomes}
         self.tables: dict[str, TableReference] = {}
         self.files: dict[str, str] = {}
         for outcome in outcomes:
@@ -55,11 +61,15 @@ class Made:
 
     def read(self, table: Table, columns: Sequence[str] | None = None) -> Any:
         """A table, or some of its columns."""
-        return self.store.read_table(self.tables[table.name].name, columns)
+        return self._whole(lambda: self.store.read_table(self.tables[table.name].name, columns))
+
+    def table_file(self, table: Table) -> bytes:
+        """The Parquet file of a table that is one file."""
+        return self._checked(self.tables[table.name].name)
 
     def file(self, file_name: str) -> bytes:
         """The content of a file."""
-        return self.store.read_bytes(self._file_name(file_name))
+        return self._checked(self._file_name(file_name))
 
     def has_file(self, file_name: str) -> bool:
         """Whether a step made it."""
@@ -76,6 +86,22 @@ class Made:
             row["metric"]: row["value"] if row["clocked"] is None else row["clocked"]
             for row in rows
         }
+
+    def lineage(self, name: str) -> dict[str, Any]:
+        """What a table says of where it came from, by its name in the store."""
+        return self._whole(lambda: self.store.lineage(name))
+
+    def _checked(self, name: str) -> bytes:
+        def read() -> bytes:
+            check(self.store, [name])
+            return self.store.read_bytes(name)
+
+        return self._whole(read)
+
+    def _whole(self, read: Callable[[], T]) -> T:
+        found = whole(self.store, read)
+        self.outcomes = {step: newest_outcome(made) for step, made in self.outcomes.items()}
+        return found
 
     def _file_name(self, file_name: str) -> str:
         found = [name for name in self.files if name.endswith(f"/{file_name}")]
@@ -101,7 +127,7 @@ def child_run(tracker: Tracker, context: RunContext, made: Made, name: str) -> T
     outcomes = [made.outcomes[step] for step in PARTS[name] if step in made.outcomes]
     child = tracker.child(context.mlflow_run_id, name)
     for outcome in outcomes:
-        written = [made.store.lineage(t.name) for t in outcome.tables.values()][:1]
+        written = [made.lineage(t.name) for t in outcome.tables.values()][:1]
         for lineage in written:
             child.log_params({outcome.step: lineage["settings"]})
             for table_name, table in lineage["inputs"].items():
@@ -130,7 +156,7 @@ def log_clustering(tracker: Tracker, context: RunContext, made: Made) -> None:
 
 def log_table(tracked: TrackedRun, made: Made, table: Table) -> None:
     """Log a small table as a Parquet file."""
-    tracked.log_file(f"{table.name}.parquet", made.store.read_bytes(made.tables[table.name].name))
+    tracked.log_file(f"{table.name}.parquet", made.table_file(table))
 
 
 def log_figures(
@@ -144,7 +170,10 @@ def log_figures(
 def recorded(
     context: RunContext, made: Made, started_unix_seconds: float, about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The summary of a run, with what it says of itself; it is kept in the store as well."""
+    """The summary of a run, with what it says of itself.
+
+    It is kept in the store, together with what it takes to explain the run and to repeat it.
+    """
     outcomes = made.outcomes.values()
     summary = {
         "mlflow_run_id": context.mlflow_run_id,
@@ -163,6 +192,39 @@ def recorded(
         "num_refusals": made.tables["refusals"].num_rows,
         **about,
     }
-    record = f"runs/{started_unix_seconds:.3f}-{context.mlflow_run_id or 'untracked'}.json"
-    made.store.write_json(record, {**summary, "unix_seconds": time.time()})
+    record = {
+        **summary,
+        "unix_seconds": time.time(),
+        "settings": context.settings,
+        "working_folder": os.getcwd(),  # books may be named from there
+        "surroundings": {**surroundings(context.num_threads), **context.provenance},
+        "steps": {outcome.step: _of_step(made.store, outcome) for outcome in outcomes},
+        "file_digests": {name.rsplit("/", 1)[-1]: digest for name, digest in made.files.items()},
+    }
+    name = f"{RUNS}/{started_unix_seconds:.3f}-{context.mlflow_run_id or 'untracked'}.json"
+    made.store.write_json(name, sealed(record))
     return summary
+
+
+def folders_of_run(record: Mapping[str, Any]) -> set[str]:
+    """The folders of the results that a run has made or reused, wherever its store stands now."""
+    paths = [*(table["path"] for table in record["tables"].values()), *record["files"].values()]
+    return {folder_of_path(path) for path in paths}
+
+
+def folder_of_path(path: str) -> str:
+    """The folder, in its store, of the result that a path is of."""
+    return folder_of(path[path.rindex(f"/{STEPS}/") + 1 :])
+
+
+def _of_step(store: Store, outcome: StepOutcome) -> dict[str, Any]:
+    folder = f"{STEPS}/{outcome.step}/{outcome.key}"
+    return {
+        "folder": folder,
+        "reused": outcome.reused,
+        "reasons": outcome.reasons,
+        "seconds": outcome.seconds,
+        "settled": {
+            name.rsplit("/", 1)[-1]: store.read_json(name) for name in settled_in(store, folder)
+        },
+    }

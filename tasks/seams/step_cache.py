@@ -31,6 +31,7 @@ from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel
 
+from data.errors import UserMistake
 from data.schemas import Table
 from data.settings import Settings
 from data.store import Damaged, Store
@@ -236,15 +237,23 @@ def _undamaged(attempt: Callable[[], StepRun], store: Store, folder: str) -> Ste
     while True:
         try:
             return attempt()
-        except Damaged as damage:
-            say(f"{damage.message} It is made again.", logging.WARNING)
-            if damage.name in met:
+        except UserMistake as error:
+            damage = _damage_behind(error)
+            if damage is None or damage.name in met:
                 raise
+            say(f"{damage.message} It is made again.", logging.WARNING)
             met.add(damage.name)
             if folder_of(damage.name) == folder:  # what a killed run has left of this step
                 store.delete(damage.name)
             else:
                 make_again(store, damage)
+
+
+def _damage_behind(error: BaseException | None) -> Damaged | None:
+    """The damage that a mistake is or comes from: to a step it may look like unfit text."""
+    while error is not None and not isinstance(error, Damaged):
+        error = error.__cause__
+    return error
 
 
 def _reasons(parts: Mapping[str, str], store: Store, step_name: str) -> list[str]:

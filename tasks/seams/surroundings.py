@@ -1,4 +1,4 @@
-"""What a run's figures may depend on beside its settings and its books: code, libraries, machine."""
+"""What a run's results may depend on beside settings and books: code, libraries, machine."""
 
 import hashlib
 import importlib.metadata
@@ -14,6 +14,10 @@ COMPUTING_LIBRARIES = (
 )  # fmt: skip
 # Which of a processor's instructions the products of torch and NumPy choose among.
 TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
+# By which a user chooses other products than the processor offers.
+VARIABLES = (
+    "OMP_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "OPENBLAS_CORETYPE",
+)  # fmt: skip
 NONE = "none"
 
 
@@ -35,7 +39,7 @@ def surroundings(num_threads: int) -> dict[str, str]:
         "changes since the commit": _digest(changes) if changes else NONE,
         "processor": _processor(),
         "number of threads": str(num_threads),
-        "threads by environment": os.environ.get("OMP_NUM_THREADS", NONE),
+        **{f"environment {name}": os.environ.get(name, NONE) for name in VARIABLES},
         "operating system": platform.system(),
         "library python": platform.python_version(),
         **libraries,

@@ -23,6 +23,9 @@ METRICS_AT_ONCE = 1000  # MLflow's limit for one batch
 MOST_DIGEST_CHARACTERS = 36  # MLflow's column; the full digest stands in the run's tags
 SERVED_WITH = ("torch", "numpy", "safetensors", "pyarrow", "nltk")
 SERVED_CODE = ("models", "data", "tasks")
+SQLITE = "sqlite:///"
+NO_TRACKING = "none"
+"""As a tracking URI: nothing is tracked, nothing is registered."""
 
 
 class TrackedRun(Protocol):
@@ -91,7 +94,9 @@ class Tracker(Protocol):
 
 def open_tracker(tracking_uri: str | None) -> Tracker:
     """The tracker of an MLflow store, or the twin that does nothing."""
-    return _MlflowTracker(tracking_uri) if tracking_uri else _NoTracker()
+    if tracking_uri is None or tracking_uri == NO_TRACKING:
+        return _NoTracker()
+    return _MlflowTracker(tracking_uri)
 
 
 @contextmanager
@@ -120,9 +125,16 @@ def training_metrics(row: Mapping[str, Any]) -> dict[str, float]:
 def read_bundle(tracking_uri: str, model_uri: str | None) -> tuple[str, bytes]:
     """(URI, bytes) of a registered language model; the newest one of the store by default.
 
+    An absolute path is that of a model's folder, as MLflow writes it; no store is asked.
+
     Raises:
         UserMistake: there is no such model.
     """
+    if model_uri and os.path.isabs(model_uri):
+        path = Path(model_uri, "artifacts", LANGUAGE_MODEL_FILE)
+        if not path.is_file():
+            raise UserMistake(f"There is no bookloom model at {path}.", "Correct --model.")
+        return model_uri, path.read_bytes()
     import mlflow
 
     tracker = _MlflowTracker(tracking_uri)
@@ -140,6 +152,32 @@ def read_bundle(tracking_uri: str, model_uri: str | None) -> tuple[str, bytes]:
         raise UserMistake(
             f"There is no bookloom model at {uri} in {tracking_uri}: {_first_line(error)}",
             "Name a model with --model, such as models:/bookloom/1, or leave it out.",
+        ) from error
+
+
+def models_in_use(tracking_uri: str) -> dict[str, str]:
+    """The registered models that somebody may be using: those under an alias, and the newest one.
+
+    Returns:
+        Their digests, each with the URI that uses it.
+
+    Raises:
+        UserMistake: the registry does not answer.
+    """
+    if tracking_uri == NO_TRACKING:
+        return {}
+    if tracking_uri.startswith(SQLITE) and not Path(tracking_uri.removeprefix(SQLITE)).exists():
+        return {}  # asking would make it
+    from mlflow.exceptions import MlflowException
+
+    tracker = _MlflowTracker(tracking_uri)
+    try:
+        return tracker.models_in_use()
+    except (MlflowException, OSError) as error:
+        raise UserMistake(
+            f"The registry {tracking_uri} does not say which models are in use: "
+            f"{_first_line(error)}",
+            "Correct MLFLOW_TRACKING_URI, or start its server.",
         ) from error
 
 
@@ -216,8 +254,8 @@ class _MlflowTracker:
     def __init__(self, tracking_uri: str) -> None:
         import mlflow
 
-        if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        if tracking_uri.startswith(SQLITE):
+            Path(tracking_uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         self._uri = tracking_uri
         self._client = mlflow.MlflowClient(tracking_uri)
 
@@ -316,6 +354,18 @@ class _MlflowTracker:
             )
         return f"models:/{MODEL_NAME}/{max(int(version.version) for version in versions)}"
 
+    def models_in_use(self) -> dict[str, str]:
+        """See the function of this name."""
+        versions = {int(version.version): version for version in self._versions()}
+        if not versions:
+            return {}
+        # The search leaves aliases out.
+        aliases = self._client.get_registered_model(MODEL_NAME).aliases
+        uris = {max(versions): f"models:/{MODEL_NAME}/{max(versions)}"}
+        uris |= {int(number): f"models:/{MODEL_NAME}@{alias}" for alias, number in aliases.items()}
+        tags = {number: versions[number].tags for number in uris if number in versions}
+        return {tag["digest"]: uris[number] for number, tag in tags.items() if "digest" in tag}
+
     def _versions(self) -> list[Any]:
         return list(self._client.search_model_versions(f"name='{MODEL_NAME}'"))
 
@@ -326,9 +376,9 @@ class _MlflowTracker:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
             location = None
-            if self._uri.startswith("sqlite:///"):
+            if self._uri.startswith(SQLITE):
                 # Beside its database, wherever the command was typed.
-                database = Path(self._uri.removeprefix("sqlite:///"))
+                database = Path(self._uri.removeprefix(SQLITE))
                 location = (database.parent / "artifacts").resolve().as_uri()
             with suppress(MlflowException):  # another run may have made it meanwhile
                 return str(self._client.create_experiment(name, artifact_location=location))

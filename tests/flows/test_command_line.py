@@ -56,6 +56,12 @@ def mistake(finished: "subprocess.CompletedProcess[str]") -> dict[str, str]:
         "write",
         "export",
         "lineage",
+        "cluster",
+        "place",
+        "why",
+        "verify",
+        "prune",
+        "reproduce",
     ],
 )
 def test_help_has_examples(command: str) -> None:
@@ -77,9 +83,24 @@ def test_unknown_command_option_and_deployment() -> None:
     assert "quick" in error["remedy"]
 
 
+def test_a_reader_that_has_read_enough_is_no_mistake(tmp_path: Path) -> None:
+    words = "To be, or not to be. " * 20
+    for number in range(150):
+        (tmp_path / f"{number}.txt").write_text(f"{words} {number}", encoding="utf-8")
+    read_enough = f"{BOOKLOOM} books {tmp_path} --json | head -c 1"
+    done = subprocess.run(read_enough, shell=True, capture_output=True, text=True, check=False)
+    assert done.stdout == "{"
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
 def test_store_without_a_run(tmp_path: Path) -> None:
     error = mistake(bookloom("lineage", "books", "--json", BOOKLOOM_HOME=str(tmp_path)))
-    assert "no run" in error["message"]
+    assert "No run" in error["message"]
+    for command in (("place", "x.txt"), ("place",)):
+        error = mistake(bookloom(*command, "--json", BOOKLOOM_HOME=str(tmp_path)))
+        assert error["message"].startswith("There is n")
+    error = mistake(bookloom("cluster", "--clusters", "many", "--json"))
+    assert "--clusters many" in error["message"] and "auto" in error["remedy"]
     error = mistake(bookloom("score", "--text", "hello", "--json", BOOKLOOM_HOME=str(tmp_path)))
     assert "bookloom run" in error["remedy"]
 

@@ -11,6 +11,7 @@ from models.cluster_scores import (
     best_matching_accuracy,
     cluster_terms,
     score_clusters,
+    stability,
 )
 
 
@@ -100,3 +101,12 @@ def test_function_words_mark_a_cluster_by_what_it_has_more_of() -> None:
     )
     assert [(one.cluster, one.term) for one in found] == [(0, "upon"), (1, "while")]
     assert [one.weight for one in found] == pytest.approx([0.5 * np.log(2)] * 2)
+
+
+def test_stability_by_hand() -> None:
+    """Two of three clusterings are one by another numbering; the third is at odds with both."""
+    one, two = (np.array(x, dtype=np.int32) for x in ([0, 0, 1, 1], [1, 1, 0, 0]))
+    across = np.array([0, 1, 0, 1], dtype=np.int32)
+    assert stability([one, two]) == 1.0
+    assert stability([one, two, across]) == pytest.approx((1 - 0.5 - 0.5) / 3)
+    assert stability([one]) is None

@@ -243,7 +243,7 @@ def test_real_steps_reach_their_real_helpers() -> None:
         "models.vocabulary.UNKNOWN_SPELLINGS",
         "models.special_tokens.SPECIAL_TOKENS",
         "data.schemas.VOCABULARY",
-        "data.schemas.BOOK_ID",
+        "data.table.BOOK_ID",
     } <= found
     named = {full.removeprefix("data.schemas.") for full in found if "data.schemas." in full}
     assert {table.name.upper() for table in schemas.TABLES.values()} & named == {

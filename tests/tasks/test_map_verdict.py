@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.cluster_scores import DEFAULT_METHOD
-from tasks.judge import label_shares, stability
+from tasks.judge import label_shares
 from tasks.seams.map_verdict import verdict
 
 
@@ -71,12 +71,3 @@ def test_shares_of_labels_by_hand() -> None:
         {"cluster": 0, "label": "b", "num_texts": 1, "share": pytest.approx(1 / 3)},
         {"cluster": 1, "label": "a", "num_texts": 1, "share": 1.0},
     ]
-
-
-def test_stability_by_hand() -> None:
-    """Two of three clusterings are one by another numbering; the third is at odds with both."""
-    one, two = (np.array(x, dtype=np.int32) for x in ([0, 0, 1, 1], [1, 1, 0, 0]))
-    across = np.array([0, 1, 0, 1], dtype=np.int32)
-    assert stability([one, two]) == 1.0
-    assert stability([one, two, across]) == pytest.approx((1 - 0.5 - 0.5) / 3)
-    assert stability([one]) is None

@@ -9,7 +9,6 @@ import pytest
 
 from data.schemas import (
     BAG_RECOVERY,
-    CLUSTER_SCORES,
     EVALUATIONS,
     PERPLEXITIES,
     TRAINING_LOG,
@@ -17,6 +16,7 @@ from data.schemas import (
     Table,
 )
 from data.store import Store
+from data.text_schemas import CLUSTER_SCORES, TEXT_CODES
 from tasks.measure import MeasureSettings, measure
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome, TableReference
@@ -31,6 +31,7 @@ def figures(
     for table in (
         BAG_RECOVERY,
         CLUSTER_SCORES,
+        TEXT_CODES,
         EVALUATIONS,
         TRAINING_LOG,
         VOCABULARY,
@@ -38,6 +39,13 @@ def figures(
     ):
         rows = {"perplexities": perplexities, "evaluations": evaluations}.get(table.name, [])
         references[table.name] = written(store, table, rows)
+    return measured(store, folder, references)
+
+
+def measured(
+    store: Store, folder: Path, references: dict[str, TableReference]
+) -> dict[str, float | None]:
+    """What `measure` makes of these tables."""
     made = StepOutcome(
         step="by hand", key="", tables=references, files={}, reused=False, reasons=[], seconds=0.0
     )
@@ -106,3 +114,30 @@ def test_the_figures_of_the_baseline_are_those_on_test_text(tmp_path: Path) -> N
     found = figures(tmp_path, [], rows)
     assert found["ngram_test_perplexity"] == pytest.approx(5.0)
     assert found["mixture_test_perplexity"] == pytest.approx(2.0)
+
+
+def test_a_run_without_a_language_model_has_the_figures_of_its_map(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    codes = [
+        {
+            "text_id": number,
+            "book_id": "b",
+            "section_index": number,
+            "code": [1.0],
+            "map_x": 0.0,
+            "map_y": 0.0,
+            "cluster": number % 2,
+            "membership": 1.0,
+            "reconstruction_error": float(number),
+            "strange_terms": [],
+        }
+        for number in range(3)
+    ]
+    tables = {
+        table.name: written(store, table, rows)
+        for table, rows in ((TEXT_CODES, codes), (CLUSTER_SCORES, []))
+    }
+    found = measured(store, tmp_path, tables)
+    assert found["num_clusters"] == 2
+    assert found["reconstruction_error"] == 1.0
+    assert "test_perplexity" not in found

@@ -9,7 +9,6 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from data.errors import UserMistake
 from data.schemas import METRICS, REFUSALS, Column, Table
 from data.settings import Settings
 from tasks.seams import code_key, step_cache
@@ -255,12 +254,21 @@ def test_a_step_that_is_not_given_what_it_reads_is_caught(tmp_path: Path) -> Non
         second.fn(context(tmp_path), DoubleSettings())
 
 
-def test_a_damaged_manifest_is_told(tmp_path: Path) -> None:
-    both(tmp_path)
+def test_a_damaged_manifest_undoes_its_result_and_is_no_reason_to_stop(tmp_path: Path) -> None:
+    before = both(tmp_path)
     for path in tmp_path.rglob("manifest.json"):
         path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(UserMistake, match=r"manifest\.json is damaged"):
-        both(tmp_path)
+    after = both(tmp_path)
+    assert CALLS == ["first", "second"]
+    for one, other in zip(before, after, strict=True):
+        [reason] = other.reasons
+        assert reason.startswith(f"steps/{one.step}/{one.key}/manifest.json is damaged: ")
+        assert other.tables == one.tables
+    assert all(outcome.reused for outcome in both(tmp_path))
+    manifest = next((tmp_path / "steps" / "first").rglob("manifest.json"))
+    manifest.write_text(manifest.read_text().replace('"store format": "2"', '"store format": "1"'))
+    # Another result than the damaged one: there is none to hold it against.
+    assert both(tmp_path, DoubleSettings(factor=3))[0].reasons == ["first time"]
 
 
 def test_an_object_store_does_as_well(tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+"""The commands that watch a store: why, verify, prune, reproduce."""
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from data.errors import UserMistake
+from flows.command_tools import AsJson, examples, print_answer
+from flows.environment import home_store, tracking_uri
+
+WHY_EXAMPLES = examples(
+    "bookloom why text_codes",
+    "bookloom why language_model.safetensors --json",
+)
+VERIFY_EXAMPLES = examples(
+    "bookloom verify",
+    "bookloom verify --repair",
+    "bookloom verify --json",
+)
+PRUNE_EXAMPLES = examples(
+    "bookloom prune --dry-run",
+    "bookloom prune --keep 2",
+    "bookloom prune --yes --json",
+)
+REPRODUCE_EXAMPLES = examples(
+    "bookloom reproduce",
+    "bookloom reproduce 3f9c",
+    "bookloom reproduce 3f9c --keep --json",
+)
+NOT_AS_PROMISED_EXIT_CODE = 1
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def why(table: str, /, *, as_json: AsJson = False) -> None:
+    """Why a table of the newest run was recomputed, or was not, back to the change that began it.
+
+    Args:
+        table: a table's name, or that of a file such as map.png.
+        as_json: print one JSON object.
+    """
+    from tasks.why import why as explain
+
+    print_answer(explain(home_store(), table), as_json, _why_text)
+
+
+def verify(*, repair: Flag = False, as_json: AsJson = False) -> None:
+    """Find what is damaged in the store: changed bytes, files that are missing or half written.
+
+    Exit codes: 0 all is whole, or was repaired; 1 something is damaged.
+
+    Args:
+        repair: remove the damaged results; the next run recomputes just these.
+        as_json: print one JSON object.
+    """
+    from tasks.verify import verify as look_at_all
+
+    found = look_at_all(home_store(), repair)
+    print_answer(found, as_json, _verify_text)
+    if not found["sound"]:
+        sys.exit(NOT_AS_PROMISED_EXIT_CODE)
+
+
+def prune(
+    *, keep: int = 5, yes: Flag = False, dry_run: Flag = False, as_json: AsJson = False
+) -> None:
+    """Remove results that no kept run needs.
+
+    Kept are the newest runs, those whose model is registered under an alias or is the newest one,
+    unfinished runs, and all that these came from. Downloads are never touched.
+
+    Args:
+        keep: how many of the newest runs to keep.
+        yes: remove without asking.
+        dry_run: only show what would go.
+        as_json: print one JSON object; removes only with --yes.
+    """
+    from tasks.prune import prune as remove
+    from tasks.prune import what_to_prune
+
+    if keep < 0:
+        raise UserMistake(f"--keep {keep} is no number of runs.", "Give 0 or more.")
+    plan = what_to_prune(home_store(), tracking_uri(), keep)
+    is_asked = bool(plan["remove"]) and not yes and not dry_run
+    if is_asked and (as_json or not sys.stdin.isatty()):
+        raise UserMistake(
+            f"{plan['num_results']} results would be removed, and nobody can be asked.",
+            "Pass --yes to remove them, or --dry-run to see which.",
+        )
+    if not as_json:
+        print(_prune_text(plan))
+    if is_asked and input("Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
+        print("Nothing was removed.")
+        return
+    if not dry_run:
+        remove(home_store(), plan["remove"])
+    if as_json:
+        print_answer({**plan, "removed": not dry_run}, as_json, _prune_text)
+    elif plan["remove"]:
+        print("Nothing was removed: --dry-run." if dry_run else "Removed.")
+
+
+def reproduce(run: str | None = None, /, *, keep: Flag = False, as_json: AsJson = False) -> None:
+    """Repeat a run in an empty store, and compare every table and all weights with what it made.
+
+    Exit codes: 0 all are equal; 1 something differs, and the first row that does is shown.
+
+    Args:
+        run: its MLflow run id, or how that begins; by default the newest run.
+        keep: keep the repetition's store.
+        as_json: print one JSON object.
+    """
+    from flows.reproduce import ReproduceSettings, reproduced_text
+    from flows.reproduce import reproduce as repeat
+    from flows.running import _run as run_flow
+    from tasks.reproduce import run_to_repeat
+
+    record = run_to_repeat(home_store(), run)  # a mistake is told before anything starts
+    settings = {"run": record["mlflow_run_id"], "keep": keep, "must_be_equal": False}
+    report = run_flow(repeat, ReproduceSettings, settings)
+    print_answer(report, as_json, reproduced_text)
+    if not report["equal"]:
+        sys.exit(NOT_AS_PROMISED_EXIT_CODE)
+
+
+def _why_text(found: Mapping[str, Any]) -> str:
+    when = _clock(found["run"]["unix_seconds"])
+    what = "reused, as nothing it depends on had changed" if found["reused"] else "recomputed"
+    lines = [
+        f"{found['table']}, made by {found['step']}: {what} in the newest run that has it ({when})"
+    ]
+    if found["reused"]:
+        lines += [f"it was made {_clock(found['made_unix_seconds'])}, then because"]
+    lines += _why_lines(found, 1)
+    lines += ["begun by"]
+    return "\n".join(
+        [*lines, *(f"  {one['step']}: {'; '.join(one['reasons'])}" for one in found["started_by"])]
+    )
+
+
+def _why_lines(node: Mapping[str, Any], depth: int) -> list[str]:
+    pad = "  " * depth
+    lines = [f"{pad}{reason}" for reason in node["own_reasons"]]
+    for child in node["inputs"]:
+        lines += [f"{pad}{child['table']} changed, made by {child['step']}, because"]
+        lines += _why_lines(child, depth + 1)
+    return lines
+
+
+def _verify_text(found: Mapping[str, Any]) -> str:
+    counts = (
+        f"{found['num_results']} results, {found['num_files']:,} files, "
+        f"{_size(found['num_bytes'])} in {found['store']}"
+    )
+    lines = []
+    for one in found["damage"]:
+        lines += [f"{one['where']}", f"  what    {one['what']}", f"  remedy  {one['remedy']}"]
+    lines += [f"not checkable  {path}" for path in found["not_checkable"]]
+    lines += [f"unfinished     {path}" for path in found["unfinished"]]
+    lines += [f"removed        {path}" for path in found["repaired"]]
+    number = len(found["damage"])
+    verdict = f"{number} damaged" if number else "sound"
+    return "\n".join([*lines, f"{verdict}: {counts}"])
+
+
+def _prune_text(plan: Mapping[str, Any]) -> str:
+    lines = [
+        f"{step:<14} {one['num_results']:>5} results  {_size(one['num_bytes']):>9}"
+        for step, one in plan["steps"].items()
+    ]
+    lines += [""] if lines else []
+    lines += [
+        f"kept  run {one['mlflow_run_id']} of {_clock(one['unix_seconds'])}: {one['why']}"
+        for one in plan["kept_runs"]
+    ]
+    lines += [f"kept  unfinished run {run}" for run in plan["unfinished_runs"]]
+    lines += [
+        f"to remove {plan['num_results']} results, {_size(plan['num_bytes'])}; "
+        f"to keep {plan['num_kept_results']}, {_size(plan['num_kept_bytes'])}"
+        if plan["remove"]
+        else f"All {plan['num_kept_results']} results are needed by kept runs."
+    ]
+    return "\n".join(lines)
+
+
+def _size(num_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} TB"
+
+
+def _clock(unix_seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(unix_seconds))

@@ -1,0 +1,150 @@
+"""Prune: results that no kept run needs are removed.
+
+in    the runs' records, the notes of unfinished runs, the registry of models, all manifests
+does  follows what kept runs have made back to what that came from
+out   the results that nothing needs are gone: their manifests first, so that no run takes half of
+      one for whole
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from data.schemas import WARM_START_MODEL_FILE
+from data.store import Damaged, Store
+from tasks.seams.manifests import (
+    MANIFEST,
+    STEPS,
+    folder_of,
+    inputs_of,
+    read_manifest,
+    results,
+)
+from tasks.seams.run_context import UNFINISHED
+from tasks.seams.run_records import RUNS, folders_of_run
+from tasks.seams.tracking import models_in_use
+
+
+def what_to_prune(store_root: str, tracking_uri: str, num_kept: int) -> dict[str, Any]:
+    """What no kept run needs.
+
+    Kept are the newest runs, those whose model is registered under an alias or is the newest there,
+    those that a kept run has gone on from, and unfinished ones; of all of them the whole ancestry.
+
+    Args:
+        store_root: root of the store.
+        tracking_uri: MLflow's store, whose registry is asked.
+        num_kept: how many of the newest runs to keep.
+
+    Returns:
+        `kept_runs`, each with `why`; `remove` and `steps`, the folders of the results to remove,
+        and how many and how many bytes they are for each step; `num_results` and `num_bytes` in
+        all, and those that stay, as `num_kept_results` and `num_kept_bytes`.
+
+    Raises:
+        Damaged: it can't be told what a kept result came from.
+        UserMistake: the registry does not answer.
+    """
+    store = Store(store_root)
+    records = _records(store)
+    reasons: dict[str, str] = {}
+    used = models_in_use(tracking_uri)
+    for position, (name, record) in enumerate(records.items()):
+        uri = used.get(record.get("model", {}).get("digest", ""))
+        if position < num_kept:
+            reasons[name] = f"one of the newest {num_kept}"
+        elif uri:
+            reasons[name] = f"its model is {uri}"
+    needed: set[str] = set()
+    notes = {n: store.read_json(n) for n in store.names(UNFINISHED) if n.endswith(".json")}
+    for note in notes.values():
+        _follow(store, note.get("folders", []), needed)
+    for name in list(reasons):
+        _follow(store, folders_of_run(records[name]), needed)
+    for name in _gone_on_from(store, records, reasons, needed):
+        reasons[name] = "a kept run has gone on from its model"
+        _follow(store, folders_of_run(records[name]), needed)
+    sizes = store.files(STEPS)
+    going = [
+        folder
+        for folder in results(store)
+        if folder not in needed and not (notes and f"{folder}/{MANIFEST}" not in sizes)
+    ]
+    bytes_of: dict[str, int] = {}
+    for file, size in sizes.items():
+        bytes_of[folder_of(file)] = bytes_of.get(folder_of(file), 0) + size
+    steps: dict[str, dict[str, int]] = {}
+    for folder in going:
+        step = steps.setdefault(folder.split("/")[1], {"num_results": 0, "num_bytes": 0})
+        step["num_results"] += 1
+        step["num_bytes"] += bytes_of.get(folder, 0)
+    num_bytes = sum(step["num_bytes"] for step in steps.values())
+    return {
+        "store": store.path(""),
+        "num_runs": len(records),
+        "kept_runs": [
+            {
+                "mlflow_run_id": records[name]["mlflow_run_id"],
+                "unix_seconds": records[name]["unix_seconds"],
+                "why": why,
+            }
+            for name, why in reasons.items()
+        ],
+        "unfinished_runs": [note["mlflow_run_id"] for note in notes.values()],
+        "steps": steps,
+        "num_results": len(going),
+        "num_bytes": num_bytes,
+        "num_kept_results": len(results(store)) - len(going),
+        "num_kept_bytes": sum(bytes_of.values()) - num_bytes,
+        "remove": going,
+    }
+
+
+def prune(store_root: str, folders: Iterable[str]) -> None:
+    """Remove results, each one's manifest first."""
+    store = Store(store_root)
+    for folder in folders:
+        store.delete(f"{folder}/{MANIFEST}")
+        store.delete_folder(folder)
+
+
+def _records(store: Store) -> dict[str, dict[str, Any]]:
+    """The records of runs by name, the newest first."""
+    records = {name: store.read_json(name) for name in store.names(RUNS) if name.endswith(".json")}
+    by_age = sorted(records.items(), key=lambda item: -float(item[1]["unix_seconds"]))
+    return dict(by_age)
+
+
+def _follow(store: Store, folders: Iterable[str], needed: set[str]) -> None:
+    """Add results, and all that they came from, to those that are needed."""
+    waiting = [folder for folder in folders if folder not in needed]
+    while waiting:
+        folder = waiting.pop()
+        needed.add(folder)
+        manifest = read_manifest(store, folder)
+        if manifest is not None:
+            came_from = {folder_of(name) for name in inputs_of(store, manifest).values()}
+            waiting += came_from - needed
+
+
+def _gone_on_from(
+    store: Store, records: Mapping[str, Any], kept: Mapping[str, str], needed: set[str]
+) -> Iterator[str]:
+    """Runs, not kept so far, that made a model which a needed result has gone on from."""
+    looked_at: set[str] = set()
+    while warm := {f for f in needed if f.startswith(f"{STEPS}/warm_start/")} - looked_at:
+        looked_at |= warm
+        for folder in warm:
+            try:
+                manifest = read_manifest(store, folder)
+            except Damaged:
+                continue
+            digest = manifest and manifest["outcome"]["files"].get(
+                f"{folder}/{WARM_START_MODEL_FILE}"
+            )
+            makers = [
+                name
+                for name, record in records.items()
+                if digest and record.get("model", {}).get("digest") == digest
+            ]
+            if makers and makers[0] not in kept:  # the newest is who is asked
+                yield makers[0]

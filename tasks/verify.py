@@ -1,0 +1,208 @@
+"""Verify: whether a store holds what was written to it, and what to do where it does not.
+
+in    a store
+does  reads every file: bytes against the manifests, rows against the tables' digests; and looks
+      for what a killed run has left half written
+out   a list of what is damaged, where, and the remedy; a repair removes the damaged results, so
+      that the next run recomputes just these
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from data.digest import TableDigest
+from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES
+from data.store import Damaged, Store
+from tasks.seams.manifests import (
+    MANIFEST,
+    Damage,
+    byte_damage,
+    discard,
+    is_settled,
+    is_whole,
+    is_within,
+    quick_damage,
+    read_manifest,
+    results,
+)
+from tasks.seams.report import progress
+from tasks.seams.run_context import UNFINISHED, is_at_work
+from tasks.seams.run_records import RUNS
+from tasks.seams.step_cache import STORE_FORMAT
+
+TEMPORARY = ".tmp"
+KNOWN = {**TABLES, **OPTIONAL_TABLES, **COMMAND_TABLES}
+RUN_AGAIN = "bookloom verify --repair removes it; the next run makes it anew"
+ONLY_REMOVED = "bookloom verify --repair removes it; nothing needs it"
+
+
+class Found(NamedTuple):
+    """What is wrong in one folder or with one file."""
+
+    folder: str
+    damage: list[Damage]
+    remedy: str
+    is_result: bool = True
+    """Then all of it is made anew; else a file goes."""
+
+
+def verify(store_root: str, repair: bool = False) -> dict[str, Any]:
+    """Look at everything in a store.
+
+    Args:
+        store_root: root of the store.
+        repair: remove what is damaged.
+
+    Returns:
+        `sound`; `num_results`, `num_files`, `num_bytes` looked at; `damage`, each with `what`,
+        `where` and `remedy`; `not_checkable`, files whose manifest was written by a bookloom that
+        did not keep their bytes' digest; `unfinished`, results that a run is at work on or will go
+        on with; and `repaired`, the folders and files that were removed.
+    """
+    store = Store(store_root)
+    sizes = store.files("")
+    folders = results(store)
+    found: list[Found] = []
+    not_checkable: list[str] = []
+    notes, bad_notes = _notes(store)
+    resumed = [folder for folder in folders if notes and _is_unfinished(sizes, folder)]
+    busy = any(is_at_work(note) for note in notes)
+    with progress("verify", sum(sizes.values()), "B") as advance:
+        for folder in folders:
+            own = {name: size for name, size in sizes.items() if name.startswith(f"{folder}/")}
+            if folder not in resumed:
+                damage, unknown = _of_result(store, folder, own)
+                found += [Found(folder, damage, RUN_AGAIN)] if damage else []
+                not_checkable += unknown
+            advance(sum(own.values()), folder.split("/")[1])
+        found += bad_notes
+        found += _records(store)
+        found += [
+            Found(name, [Damage(name, "half written")], ONLY_REMOVED, is_result=False)
+            for name in sizes
+            if name.endswith(TEMPORARY) and not busy
+        ]
+    repaired = [_removed(store, one) for one in found] if repair else []
+    return {
+        "store": store.path(""),
+        "sound": not found or repair,
+        "num_results": len(folders),
+        "num_files": len(sizes),
+        "num_bytes": sum(sizes.values()),
+        "damage": [
+            {"what": damage.cause, "where": store.path(damage.name), "remedy": one.remedy}
+            for one in found
+            for damage in one.damage
+        ],
+        "not_checkable": [store.path(name) for name in not_checkable],
+        "unfinished": [store.path(folder) for folder in resumed],
+        "repaired": repaired,
+    }
+
+
+def _of_result(store: Store, folder: str, own: Mapping[str, int]) -> tuple[list[Damage], list[str]]:
+    """What is wrong with a result, and which of its files can't be checked."""
+    try:
+        manifest = read_manifest(store, folder)
+    except Damaged as error:
+        return [Damage(error.name, error.cause)], []
+    if manifest is None:
+        is_half_made = any(not is_settled(name) for name in own)
+        return [Damage(folder, "half made: it has no manifest")] * is_half_made, []
+    outcome = manifest["outcome"]
+    names = [*(table["name"] for table in outcome["tables"].values()), *outcome["files"]]
+    damage = quick_damage(store, manifest)
+    seen = {one.name for one in damage}
+    damage += [one for one in byte_damage(store, manifest, [folder]) if one.name not in seen]
+    bad = {one.name for one in damage}
+    is_of_today = manifest["parts"].get("store format") == STORE_FORMAT
+    for name, table in outcome["tables"].items():
+        if is_of_today and not any(is_within(one, table["name"]) for one in bad):
+            damage += _other_content(store, name, table)
+    unknown = [name for name in names if name not in bad and _has_no_sum(store, manifest, name)]
+    return damage, unknown
+
+
+def _other_content(store: Store, name: str, table: Mapping[str, Any]) -> list[Damage]:
+    """Whether a table's rows do not have the digest that its manifest says."""
+    declared = KNOWN.get(name)
+    digest = None
+    try:
+        for rows in store.row_groups(table["name"]):
+            if declared is None or not rows.schema.equals(declared.schema):
+                return []  # written when the table was another; its bytes have been held to theirs
+            digest = digest or TableDigest(declared)
+            digest.update(rows)
+    except Damaged as error:
+        return [Damage(error.name, error.cause)]
+    if digest is None and declared is not None:
+        digest = TableDigest(declared)
+    if digest is None or digest.hexdigest() == table["digest"]:
+        return []
+    return [Damage(table["name"], "its rows do not have the digest that its manifest says")]
+
+
+def _has_no_sum(store: Store, manifest: Mapping[str, Any], name: str) -> bool:
+    """Whether nothing is known to hold a file's bytes against. Pages of tables have checksums."""
+    if manifest.get("files") or name not in manifest["outcome"]["files"]:
+        return False
+    # The digest of a picture is that of its bytes.
+    return bool(store.sha256(name) != manifest["outcome"]["files"][name])
+
+
+def _is_unfinished(sizes: Mapping[str, int], folder: str) -> bool:
+    own = [name for name in sizes if name.startswith(f"{folder}/")]
+    return bool(own) and f"{folder}/{MANIFEST}" not in own
+
+
+def _notes(store: Store) -> tuple[list[dict[str, Any]], list[Found]]:
+    """The notes of unfinished runs, and those that can't be read."""
+    return _read_each(
+        store,
+        UNFINISHED,
+        lambda note: {"mlflow_run_id", "host", "process"} <= set(note),
+        "bookloom verify --repair removes it; its run begins anew, with what it has made",
+    )
+
+
+def _records(store: Store) -> list[Found]:
+    """Records of runs that are damaged."""
+    _, bad = _read_each(
+        store,
+        RUNS,
+        lambda record: is_whole(record) and {"tables", "unix_seconds"} <= set(record),
+        "bookloom verify --repair removes it; MLflow still has the run",
+    )
+    return bad
+
+
+def _read_each(
+    store: Store, folder: str, is_right: Callable[[Mapping[str, Any]], bool], remedy: str
+) -> tuple[list[dict[str, Any]], list[Found]]:
+    good, bad = [], []
+    for name in store.names(folder):
+        if not name.endswith(".json"):
+            continue
+        cause = "it is not what was written"
+        try:
+            value = store.read_json(name)
+            if is_right(value):
+                good.append(value)
+                continue
+        except Damaged as error:
+            cause = error.cause
+        bad.append(Found(name, [Damage(name, cause)], remedy, is_result=False))
+    return good, bad
+
+
+def _removed(store: Store, found: Found) -> str:
+    if found.is_result:
+        discard(store, found.folder)
+        for damage in found.damage:
+            if is_settled(damage.name):  # else the next run would go by it
+                store.delete(damage.name)
+        if not store.files(found.folder):
+            store.delete_folder(found.folder)
+    else:
+        store.delete(found.folder)
+    return store.path(found.folder)

@@ -1,0 +1,210 @@
+"""A store watched, on the true flows: runs repeated, damage mended, results pruned."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from data.errors import UserMistake
+from data.schemas import TRAINED_WEIGHTS_FILE
+from data.store import Store
+from flows.environment import home
+from flows.pipeline import PipelineSettings
+from flows.reproduce import ReproduceSettings, reproduce, reproduced_text
+from flows.running import run_pipeline, run_texts_map
+from tasks.prune import prune, what_to_prune
+from tasks.seams.tracking import NO_TRACKING, models_in_use
+from tasks.verify import verify
+from tasks.why import why
+from tests.conftest import miniature_book
+from tests.flows.test_command_line import bookloom, mistake
+from tests.flows.test_warm_start import warm_settings
+from tests.tasks.small_runs import flip
+
+
+@pytest.fixture
+def store(miniature_run: Any, tmp_path: Path) -> Path:
+    """A copy of the store of the miniature run, to be spoilt, without what other tests have run."""
+    copied = tmp_path / "store"
+    shutil.copytree(miniature_run.store, copied)
+    shutil.rmtree(copied / "unfinished", ignore_errors=True)
+    records = sorted((copied / "runs").iterdir())
+    [own] = [r for r in records if miniature_run.summary["mlflow_run_id"] in r.name]
+    for record in records:
+        if record != own:
+            record.unlink()
+    prune(str(copied), what_to_prune(str(copied), NO_TRACKING, 1)["remove"])
+    return copied
+
+
+def test_a_run_gives_the_same_bits_again(miniature_run: Any) -> None:
+    before = {**os.environ}
+    registered = len(mlflow.MlflowClient(miniature_run.tracking_uri).search_model_versions())
+    report = reproduce(
+        ReproduceSettings(
+            run=miniature_run.summary["mlflow_run_id"], store=str(miniature_run.store)
+        )
+    )
+    assert report["equal"], reproduced_text(report)
+    assert report["num_tables"] == len(miniature_run.summary["tables"])
+    assert report["num_files"] == len(miniature_run.summary["files"])
+    assert "gives the same bits again" in reproduced_text(report)
+    assert not list((home() / "reproduced").iterdir())
+    client = mlflow.MlflowClient(miniature_run.tracking_uri)
+    assert len(client.search_model_versions()) == registered
+    with tempfile.TemporaryDirectory() as folder:
+        kept = client.download_artifacts(report["run"], "settings.json", folder)
+        settings = json.loads(Path(kept).read_text())
+    assert settings["train"]["hidden_width"] == 24
+    assert settings == PipelineSettings(**miniature_run.settings).model_dump(mode="json")
+    assert {k: os.environ.get(k) for k in before if k != "MLFLOW_TRACKING_URI"} == {
+        k: v for k, v in before.items() if k != "MLFLOW_TRACKING_URI"
+    }
+
+
+def test_a_run_that_went_on_from_a_model_does_too(miniature_run: Any, second_shelf: Path) -> None:
+    settings = warm_settings(miniature_run, second_shelf, compare=False)
+    summary = run_pipeline(settings)
+    report = reproduce(
+        ReproduceSettings(run=summary["mlflow_run_id"], store=str(miniature_run.store))
+    )
+    assert report["equal"], reproduced_text(report)
+    assert summary["tables"]["warm_start_sections"]["num_rows"] > 0
+
+
+def test_a_changed_book_is_the_cause_that_is_told(
+    prefect_url: str, tmp_path: Path, miniature_run: Any
+) -> None:
+    """A run that draws the map alone; then a book is another one."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    for seed in range(4):
+        (shelf / f"tale {seed}.txt").write_text(miniature_book(seed), encoding="utf-8")
+    settings = {
+        "name": "map to repeat",
+        "store": str(tmp_path / "store"),
+        "seed": 3,
+        "num_threads": 1,
+        "workers": {"num_workers": 1},
+        "read": {"books": [str(shelf)]},
+        "judge": {"num_seeds": 2},
+        "cluster": {
+            "num_clusters": 2,
+            "recipe": {"epochs": 2, "hidden_widths": [8], "code_width": 4},
+        },
+    }
+    summary = run_texts_map(settings)
+    asked = ReproduceSettings(store=str(tmp_path / "store"), must_be_equal=False)
+    assert reproduce(asked)["equal"]
+    book = shelf / "tale 2.txt"
+    book.write_text(book.read_text().replace("captain", "admiral", 1), encoding="utf-8")
+    report = reproduce(asked.model_copy(update={"keep": True}))
+    assert not report["equal"]
+    assert report["run"] == summary["mlflow_run_id"]
+    first = report["first_difference"]
+    assert (first["table"], first["step"]) == ("books", "read")
+    assert first["row"] == 2
+    assert any("source" in cause and "tale 2" in cause for cause in report["causes"])
+    assert Store(report["kept"]).names("steps")
+    shutil.rmtree(Path(report["kept"]).parent)
+    with pytest.raises(UserMistake, match="does NOT give the same bits"):
+        reproduce(ReproduceSettings(store=str(tmp_path / "store")))
+
+
+def test_damage_is_mended_by_the_run_that_meets_it(miniature_run: Any, store: Path) -> None:
+    digests = {n: t["digest"] for n, t in miniature_run.summary["tables"].items()}
+    for name in ("token_ids/00000.parquet", TRAINED_WEIGHTS_FILE):
+        [path] = store.rglob(name)
+        flip(path)
+    settings = {**miniature_run.settings, "store": str(store)}
+    settings["tune"] = {**settings["tune"], "num_sentences": 9}
+    again = run_pipeline(settings)
+    assert {"encode", "train", "tune"} <= set(again["recomputed"])
+    assert {"read", "tokenise", "count", "weigh"} <= set(again["reused"])
+    for name in ("token_ids", "training_log"):
+        assert again["tables"][name]["digest"] == digests[name]
+
+
+def test_verify_repairs_so_that_just_that_is_recomputed(miniature_run: Any, store: Path) -> None:
+    found = verify(str(store))
+    assert found["sound"]
+    assert found["not_checkable"] == []
+    for name in ("vocabulary.parquet", "map.png"):
+        [path] = store.rglob(name)
+        flip(path)
+    assert len(verify(str(store))["damage"]) == 2
+    assert verify(str(store), repair=True)["sound"]
+    again = run_pipeline({**miniature_run.settings, "store": str(store)})
+    assert set(again["recomputed"]) == {"count", "chart"}
+    assert verify(str(store))["sound"]
+
+
+def test_why_goes_back_to_the_setting(miniature_run: Any, store: Path) -> None:
+    settings = {**miniature_run.settings, "store": str(store)}
+    settings["weigh"] = {**settings["weigh"], "features": "characters"}
+    run_pipeline(settings)
+    found = why(str(store), "text_codes")
+    assert not found["reused"]
+    assert found["started_by"] == [
+        {"step": "weigh", "reasons": ['setting features: null -> "characters"']}
+    ]
+    assert why(str(store), "token_ids")["reused"]
+
+
+def test_prune_keeps_the_runs_of_models_in_use(miniature_run: Any, store: Path) -> None:
+    settings = {**miniature_run.settings, "store": str(store)}
+    other = run_pipeline({**settings, "seed": 9})
+    newest = run_pipeline({**settings, "seed": 10})
+    uri = miniature_run.tracking_uri
+    used = models_in_use(uri)
+    assert newest["model"]["digest"] in used
+    assert other["model"]["digest"] not in used
+    client = mlflow.MlflowClient(uri)
+    version = other["model"]["uri"].rsplit("/", 1)[-1]
+    client.set_registered_model_alias("bookloom", "champion", version)
+    try:
+        assert models_in_use(uri)[other["model"]["digest"]] == "models:/bookloom@champion"
+        kept = what_to_prune(str(store), uri, 1)
+    finally:
+        client.delete_registered_model_alias("bookloom", "champion")
+    assert kept["num_results"] > 0
+    assert len(kept["kept_runs"]) == 2
+    plan = what_to_prune(str(store), uri, 1)
+    assert plan["num_results"] > kept["num_results"]
+    prune(str(store), plan["remove"])
+    assert verify(str(store))["sound"]
+    assert run_pipeline({**settings, "seed": 10})["recomputed"] == []
+
+
+def test_the_commands(miniature_run: Any, store: Path) -> None:
+    here = {"BOOKLOOM_HOME": str(store.parent), "MLFLOW_TRACKING_URI": miniature_run.tracking_uri}
+    shown = bookloom("why", "bag_sentences", **here)
+    assert shown.returncode == 0, shown.stderr
+    assert "made by pick: recomputed" in shown.stdout
+    assert "first time" in shown.stdout
+    assert json.loads(bookloom("why", "map.png", "--json", **here).stdout)["step"] == "chart"
+    assert bookloom("verify", **here).stdout.splitlines()[-1].startswith("sound: ")
+    [path] = store.rglob("vocabulary.parquet")
+    flip(path)
+    found = bookloom("verify", "--json", **here)
+    assert found.returncode == 1
+    [damage] = json.loads(found.stdout)["damage"]
+    assert damage["where"] == str(path)
+    shown = bookloom("verify", "--repair", **here)
+    assert shown.returncode == 0
+    assert str(path) in shown.stdout
+    error = mistake(bookloom("prune", "--keep", "0", "--json", **here))
+    assert "--yes" in error["remedy"]
+    error = mistake(bookloom("prune", "--keep", "-1", "--json", **here))
+    assert "-1" in error["message"]
+    assert "to remove" in bookloom("prune", "--keep", "0", "--dry-run", **here).stdout
+    plan = json.loads(bookloom("prune", "--keep", "1", "--yes", "--json", **here).stdout)
+    assert plan["removed"]
+    error = mistake(bookloom("reproduce", "nonsense", "--json", **here))
+    assert "'nonsense'" in error["message"]
+    assert miniature_run.summary["mlflow_run_id"] in error["remedy"]
