@@ -22,17 +22,18 @@ def run_pipeline(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserMistake: a setting, a book or a bag that its user must mend.
     """
-    return _run(pipeline, PipelineSettings, settings)
+    return run_flow(pipeline, PipelineSettings, settings)
 
 
 def run_texts_map(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Draw the map of the texts alone and give the run's summary. Raises as `run_pipeline`."""
-    return _run(texts_map, TextsMapSettings, settings)
+    return run_flow(texts_map, TextsMapSettings, settings)
 
 
-def _run(
+def run_flow(
     flow: Callable[[S], dict[str, Any]], kind: type[S], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """Run a flow on settings that are checked first. Raises as `run_pipeline`."""
     try:
         checked = kind.model_validate(settings)
     except pydantic.ValidationError as error:

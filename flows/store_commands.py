@@ -114,7 +114,7 @@ def reproduce(run: str | None = None, /, *, keep: Flag = False, as_json: AsJson 
     """
     from flows.reproduce import ReproduceSettings, reproduced_text
     from flows.reproduce import reproduce as repeat
-    from flows.running import _run as run_flow
+    from flows.running import run_flow
     from tasks.reproduce import run_to_repeat
 
     record = run_to_repeat(home_store(), run)  # a mistake is told before anything starts
