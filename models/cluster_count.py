@@ -13,9 +13,9 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
 
 from models.text_space import Points
+from models.threads import one_thread
 
 Clusters = npt.NDArray[np.int32]
 Group = Callable[[Points, int, int], Clusters]
@@ -145,7 +145,7 @@ def silhouette(codes_NC: Points, cluster_N: Clusters) -> float:
     rows = np.arange(len(unit_NC))
     sum_KC = np.zeros((len(size_K), unit_NC.shape[1]))
     np.add.at(sum_KC, inverse_N, unit_NC)
-    with threadpool_limits(limits=1):
+    with one_thread():
         distance_NK = size_K - unit_NC @ sum_KC.T
     own_size_N = size_K[inverse_N]
     # A text is at no distance from itself, also where its code is 0.

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.decomposition import NMF, TruncatedSVD
 from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
 
 from models.autoencoder import StackedAutoencoder, encode, fit
 from models.cluster_scores import DEFAULT_METHOD
 from models.clusterers import by_size, check_num_clusters, kmeans, unsettled_is_no_warning
 from models.text_clusters import ClusterRecipe, cluster_texts, num_epochs
 from models.text_space import TextSpace
+from models.threads import one_thread
 
 Clusters = npt.NDArray[np.int32]
 Method = Callable[[csr_matrix, int, int], Clusters]
@@ -62,7 +62,7 @@ def lsa_kmeans(
         return kmeans(features_NV, num_clusters, seed).cluster_N
     num_dimensions = min(num_dimensions, *features_NV.shape)
     # Of texts that are all the same it reports a share of no variance, which nobody reads.
-    with threadpool_limits(limits=1), np.errstate(invalid="ignore", divide="ignore"):
+    with one_thread(), np.errstate(invalid="ignore", divide="ignore"):
         svd = TruncatedSVD(num_dimensions, random_state=seed)
         codes_NC = normalize(svd.fit_transform(features_NV))
     return kmeans(codes_NC, num_clusters, seed).cluster_N
@@ -76,7 +76,7 @@ def nmf_topics(features_NV: csr_matrix, num_clusters: int, seed: int) -> Cluster
     # More topics than terms have no singular vectors to begin with.
     init = "nndsvda" if num_clusters <= min(features_NV.shape) else "random"
     # Shares read back without any error have one just below 0, whose root it takes.
-    with threadpool_limits(limits=1), unsettled_is_no_warning(), np.errstate(invalid="ignore"):
+    with one_thread(), unsettled_is_no_warning(), np.errstate(invalid="ignore"):
         model = NMF(num_clusters, init=init, max_iter=_NMF_ROUNDS, tol=1e-3, random_state=seed)
         topics_NK = model.fit_transform(features_NV)
     return by_size(topics_NK.argmax(axis=1).astype(np.int32))

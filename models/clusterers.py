@@ -17,7 +17,8 @@ from scipy.sparse import csr_matrix
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from threadpoolctl import threadpool_limits
+
+from models.threads import one_thread
 
 _STARTS = 10
 _LEAST_VARIANCE = 1e-3  # of a mixture's parts, a thousandth of the codes' own: narrower is one text
@@ -71,7 +72,7 @@ def kmeans(
     """
     check_num_clusters(codes_NC.shape[0], num_clusters)
     # Sums split among threads come in another order, and so in other bits, from run to run.
-    with threadpool_limits(limits=1), unsettled_is_no_warning():
+    with one_thread(), unsettled_is_no_warning():
         model = KMeans(num_clusters, n_init=_STARTS, random_state=seed).fit(codes_NC)
         squared_distance_NK = np.square(model.transform(codes_NC), dtype=np.float64)
     kernel_NK = 1 / (1 + squared_distance_NK)
@@ -91,7 +92,7 @@ def _gaussian_mixture(codes_NC: npt.NDArray[np.float32], num_clusters: int, seed
     if num_clusters == 1 or _are_all_one(codes_NC):
         return _one_cluster(len(codes_NC))
     scale = max(float(codes_NC.std()), 1e-12)
-    with threadpool_limits(limits=1), unsettled_is_no_warning():
+    with one_thread(), unsettled_is_no_warning():
         model = GaussianMixture(
             num_clusters,
             covariance_type="diag",
@@ -123,7 +124,7 @@ def _hdbscan(codes_NC: npt.NDArray[np.float32], num_clusters: int, seed: int) ->
     largest = max(2, len(codes_NC) // max(2, num_clusters))
     sizes = np.unique(np.geomspace(min(_FEWEST_TEXTS, largest), largest, 8).astype(int))
     best = np.full(len(codes_NC), -1), np.zeros(len(codes_NC))
-    with threadpool_limits(limits=1):
+    with one_thread():
         for size in sizes:
             model = HDBSCAN(min_cluster_size=int(size), copy=True).fit(codes_NC)
             found, wanted = model.labels_.max() + 1, num_clusters

@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.sparse import csr_matrix
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,6 +30,7 @@ from models.clusterers import Grouping, by_size
 from models.code_ensemble import CodeEnsemble, EpochRecord, side_by_side
 from models.denoising import optimiser_of
 from models.text_space import Points, in_company
+from models.threads import one_thread
 
 CLUSTERING_WEIGHT = 0.1
 """Of the clusters beside the reading of points: Guo et al., section 4.2."""
@@ -144,7 +144,7 @@ def effective_rank(codes_NC: npt.NDArray[np.floating]) -> float:
     """
     if not np.isfinite(codes_NC).all():
         return math.nan
-    with threadpool_limits(limits=1):
+    with one_thread():
         singular = np.linalg.svd(codes_NC.astype(np.float64), compute_uv=False)
     return math.exp(_entropy(singular / singular.sum())) if singular.any() else 0.0
 

@@ -21,7 +21,8 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
+
+from models.threads import one_thread
 
 Inputs = npt.NDArray[np.floating] | csr_matrix
 Ints = npt.NDArray[np.int64]
@@ -104,7 +105,7 @@ def probe(
         unit_NF = normalize(features_NF, copy=True)
         for probe_name in ("nearest neighbours", "network"):
             guess_N = np.full(len(label_N), -1)
-            with threadpool_limits(limits=1):  # or sums come out in other bits from run to run
+            with one_thread():  # or sums come out in other bits from run to run
                 for train_T, test_T in drawn:
                     tell = _neighbours if probe_name == "nearest neighbours" else _network
                     guess_N[test_T] = tell(unit_NF, label_N, train_T, test_T, seed)

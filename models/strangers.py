@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
 
 from models.text_space import Points, TextSpace
+from models.threads import one_thread
 
 _VALUES_AT_ONCE = 4_000_000  # of a batch's texts by terms, 8 bytes each, a few times over
 _RAREST = 1e-12  # mean share of a term that no text of the space had
@@ -130,7 +130,7 @@ def _batches(
         share_BV: npt.NDArray[np.float64] = shares_BV.toarray()
         deviation_BV = share_BV * inverse_V - whole_B1 * root_V
         told_BD = points_ND[own].astype(np.float64) - errors_ND[own]
-        with threadpool_limits(limits=1):
+        with one_thread():
             length_B1 = np.linalg.norm(deviation_BV @ axes_VD, axis=1, keepdims=True)
             told_BV = (length_B1 * told_BD) @ axes_VD.T
         yield _Batch(shares_BV, deviation_BV, deviation_BV - told_BV)

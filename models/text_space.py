@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
+
+from models.threads import one_thread
 
 Points = npt.NDArray[np.float32]
 _COSINES_AT_ONCE = 10_000_000  # 16 bytes each
@@ -51,7 +52,7 @@ class TextSpace:
         whole_N = np.asarray(shares_NV.sum(axis=1)).ravel()  # 1, or 0 of a text without terms
         wanted = max(1, min(num_dimensions, min(num_texts, num_terms) - 1))
         # Sums split among threads come in another order, and so in other bits, from run to run.
-        with threadpool_limits(limits=1):
+        with one_thread():
             if min(num_texts, num_terms) <= _SMALL:
                 residual_NV = scaled_NV.toarray() - np.outer(whole_N, root_V)
                 axes_DV = np.linalg.svd(residual_NV, full_matrices=False)[2][:wanted]
@@ -76,7 +77,7 @@ class TextSpace:
         shares_NV = _shares(features_NV)
         whole_N1 = np.asarray(shares_NV.sum(axis=1))
         scaled_NV = _scaled(shares_NV, self.mean_V.astype(np.float64))
-        with threadpool_limits(limits=1):
+        with one_thread():
             places_ND = scaled_NV @ self.axes_VD - whole_N1 * (np.sqrt(self.mean_V) @ self.axes_VD)
         return _unit(places_ND)
 
@@ -106,7 +107,7 @@ class VectorSpace:
             raise ValueError("a text's vector holds a number that is not finite")
         wanted = max(1, min(num_dimensions, num_texts - 1, width))
         mean_V = vectors_NV.mean(axis=0, dtype=np.float64)
-        with threadpool_limits(limits=1):
+        with one_thread():
             centred_NV = vectors_NV - mean_V
             values, axes_VV = np.linalg.eigh(centred_NV.T @ centred_NV)
         axes_VD = axes_VV[:, np.argsort(-values, kind="stable")[:wanted]]
@@ -114,7 +115,7 @@ class VectorSpace:
 
     def points(self, vectors_NV: Points) -> Points:
         """Places_ND of texts, of length 1, or 0 of a text that is the mean of all."""
-        with threadpool_limits(limits=1):
+        with one_thread():
             return _unit((vectors_NV - self.mean_V) @ self.axes_VD)
 
 
@@ -136,7 +137,7 @@ def neighbours_among(
         none = np.zeros(0, dtype=np.int64)
         return csr_matrix((none.astype(np.float32), (none, none)), shape=shape)
     nearest = []
-    with threadpool_limits(limits=1):
+    with one_thread():
         rows_at_once = max(1, _COSINES_AT_ONCE // len(others_ND))
         for start in range(0, len(points_MD), rows_at_once):
             cosine_BN = points_MD[start : start + rows_at_once] @ others_ND.T
