@@ -27,6 +27,7 @@ DPI = 150
 INK = "#333333"
 GREY = "#777777"
 _MARKERS, _OTHERS = "o^sDvPXp*h", "."
+_FEW_TEXTS = 3
 _LEGEND_CHARACTERS, _LEGEND_TITLE_LINES, _LEGEND_GAP_LINES = 24, 3, 2 / 3
 _LEGEND_LINES = 36  # as many fit beside the map at full size; more are drawn smaller
 _MOST_STAR_NAMES = 12
@@ -48,7 +49,7 @@ def draw_map_png(points: MapPoints) -> bytes:
     grid = figure.add_gridspec(1, 2, width_ratios=(3.1, 1))
     axes, side = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
     label_N = np.array(points.labels) if points.labels is not None else np.full(len(points), "")
-    shape_of = _shapes(label_N.tolist())
+    shape_of = _shapes(label_N[~points.was_placed].tolist())
     for cluster in range(points.num_clusters):
         for label, marker in shape_of.items():
             chosen_N = (points.clusters == cluster) & (label_N == label) & ~points.was_placed
@@ -75,7 +76,11 @@ def draw_map_png(points: MapPoints) -> bytes:
     label_entries: list[Entry] = []
     if points.labels is not None:
         label_entries = [
-            (marker, GREY, f"{np.sum(label_N == label)} {shown_text(label, 24)}")
+            (
+                marker,
+                GREY,
+                f"{np.sum((label_N == label) & ~points.was_placed)} {shown_text(label, 24)}",
+            )
             for label, marker in shape_of.items()
             if marker != _OTHERS
         ]
@@ -96,13 +101,17 @@ def _shapes(labels: Sequence[str]) -> dict[str, str]:
 
 
 def _draw_number(axes: Axes, points: MapPoints, cluster: int) -> None:
-    """Put the cluster's number at its median, which strays less than the mean."""
+    """Put the cluster's number at its median, which strays less than the mean; above it where the
+    number would hide the texts themselves.
+    """
     of_cluster_N = points.clusters == cluster
     if of_cluster_N.any():
-        axes.text(
-            float(np.median(points.x[of_cluster_N])),
-            float(np.median(points.y[of_cluster_N])),
+        middle = float(np.median(points.x[of_cluster_N])), float(np.median(points.y[of_cluster_N]))
+        axes.annotate(
             str(cluster),
+            middle,
+            (0, 0 if np.count_nonzero(of_cluster_N) > _FEW_TEXTS else 22),
+            textcoords="offset points",
             fontsize=14,
             fontweight="bold",
             color=INK,
