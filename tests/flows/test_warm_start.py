@@ -7,7 +7,7 @@ import mlflow
 import pytest
 
 from data.errors import UserMistake
-from data.schemas import OPTIONAL_TABLES
+from data.schemas import AFRESH_LOG, WARM_START_SECTIONS
 from data.store import Store
 from flows.running import run_pipeline
 from flows.summary import summary_text
@@ -51,7 +51,7 @@ def test_old_words_keep_their_ids_and_new_ones_follow(
 def test_it_is_repeatable_and_its_ancestry_is_told(
     miniature_run: Any, second_shelf: Path, warm_run: dict[str, Any]
 ) -> None:
-    assert set(OPTIONAL_TABLES) <= set(warm_run["tables"])
+    assert {WARM_START_SECTIONS.name, AFRESH_LOG.name} <= set(warm_run["tables"])
     again = run_pipeline(warm_settings(miniature_run, second_shelf))
     assert again["recomputed"] == []
     assert {"warm_start", "train_afresh"} <= set(again["reused"])
