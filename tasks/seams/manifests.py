@@ -116,7 +116,9 @@ def inputs_of(store: Store, manifest: Mapping[str, Any]) -> dict[str, str]:
     """
     if "inputs" in manifest:
         return dict(manifest["inputs"])
-    # An older manifest leaves it to the tables to say.
+    # An older manifest leaves it to the tables to say; a result of pictures alone tells nothing.
+    if not manifest["outcome"]["tables"]:
+        return {}
     name = next(iter(manifest["outcome"]["tables"].values()))["name"]
     made = store.lineage(store.parts(name)[0])
     files = {file.rsplit("/", 1)[-1]: file for file in made["input_files"]}
