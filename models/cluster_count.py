@@ -3,17 +3,16 @@
 Shapes: N texts, C code width, K clusters.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
 
+from models.clusterers import unsettled_is_no_warning
 from models.text_space import Points
 from models.threads import one_thread
 
@@ -124,9 +123,7 @@ def count_evidence(
     ]
     evidence = []
     for count in candidates:
-        with warnings.catch_warnings():
-            # Equal codes may make fewer clusters than were asked for, which the evidence shows.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with unsettled_is_no_warning():
             cluster_N = group(codes_NC, count, seed)
             found = [_spread(group(codes_NC[own], count, seed), own, num_texts) for own in samples]
         evidence.append(CountEvidence(count, silhouette(codes_NC, cluster_N), _agreement(found)))
