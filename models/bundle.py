@@ -1,30 +1,23 @@
 """One self-contained bundle of a language model: weights, vocabulary and settings in one value.
 
-As bytes it is a safetensors file whose metadata carries everything that is not a tensor, under a
-single key (safetensors does not promise the order of several). Nothing in it is ever unpickled.
+As bytes it is a safetensors file; see `packing`.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from models.continuous_cache import CacheSettings
 from models.kneser_ney import KneserNey
 from models.language_model import Architecture, LanguageModel
+from models.packing import DAMAGE, content_digest, packed, unpacked
 from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Vocabulary
 
-METADATA_KEY = "bookloom"
 NGRAM_PREFIX = "ngram."
-HEADER_LENGTH_BYTES = 8  # a safetensors file opens with its JSON header's length, little-endian
-# What a damaged header, damaged settings and tensors that do not fit them raise.
-_DAMAGE = (SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -54,15 +47,11 @@ class Bundle:
 
     def to_bytes(self) -> bytes:
         """The bundle as a safetensors file; the same bundle gives the same bytes."""
-        return bytes(save(self._tensors(), {METADATA_KEY: self._metadata()}))
+        return packed(self._tensors(), self._metadata())
 
     def digest(self) -> str:
         """SHA-256 over every tensor's name, type, shape and values, and the rest."""
-        total = hashlib.sha256(self._metadata().encode())
-        for name, tensor in sorted(self._tensors().items()):
-            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            total.update(tensor.contiguous().numpy().tobytes())
-        return total.hexdigest()
+        return content_digest(self._tensors(), self._metadata())
 
     @staticmethod
     def from_bytes(content: bytes) -> "Bundle":
@@ -73,7 +62,7 @@ class Bundle:
         """
         try:
             return _read(content)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ValueError(f"this is no bundle of bookloom: {error}") from error
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -102,10 +91,7 @@ class Bundle:
 
 
 def _read(content: bytes) -> Bundle:
-    length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
-    header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
-    metadata = json.loads(header["__metadata__"][METADATA_KEY])
-    tensors = load(content)
+    tensors, metadata = unpacked(content)
     architecture = metadata["architecture"]
     architecture["cutoffs"] = tuple(architecture["cutoffs"])
     # Random weights are about to be replaced; the caller's random state stays as it was.

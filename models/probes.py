@@ -15,13 +15,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, issparse
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, recall_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import normalize
 
+from models.clusterers import unsettled_is_no_warning
 from models.threads import one_thread
 
 Inputs = npt.NDArray[np.floating] | csr_matrix
@@ -177,9 +177,7 @@ def _network(unit_NF: Inputs, label_N: Ints, train_T: Ints, test_T: Ints, seed: 
         max_iter=max(1, round(_NUM_STEPS * batch_size / len(train_T))),
         random_state=seed % 2**32,
     )
-    with warnings.catch_warnings():
-        # It stops after so many steps on purpose, converged or not.
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    with unsettled_is_no_warning():  # it stops after so many steps on purpose, converged or not
         model.fit(train_TF * scale, label_N[train_T])
     return _in_parts(
         lambda part_T: model.predict((_dense(unit_NF[part_T]) - mean_F) * scale), test_T

@@ -34,31 +34,6 @@ class _Batch(NamedTuple):
     untold_BV: npt.NDArray[np.float64]
 
 
-def text_errors(
-    features_NV: csr_matrix, space: TextSpace, points_ND: Points, errors_ND: Points
-) -> npt.NDArray[np.float32]:
-    """The share of each text's squared deviation that its code leaves untold: 0 where all is told,
-    about 1 where nothing is, more where the code misleads. Of texts without known terms 0.
-
-    It counts all terms, where the squared length of errors_ND counts what the axes span.
-
-    Args:
-        features_NV: the texts' weights, as the space was made from.
-        space: the texts' space.
-        points_ND: their places in it, of length 1.
-        errors_ND: these less what the codes say of them.
-
-    Raises:
-        ValueError: shapes disagree.
-    """
-    shares = [
-        np.square(batch.untold_BV).sum(axis=1)
-        / np.maximum(np.square(batch.deviation_BV).sum(axis=1), _RAREST)
-        for batch in _batches(features_NV, space, points_ND, errors_ND)
-    ]
-    return np.concatenate([*shares, np.zeros(0)]).astype(np.float32)
-
-
 def term_errors(
     features_NV: csr_matrix, space: TextSpace, points_ND: Points, errors_ND: Points
 ) -> npt.NDArray[np.float32]:
@@ -66,7 +41,10 @@ def term_errors(
     of correspondence analysis. 0 without texts.
 
     Args:
-        features_NV: as for `text_errors`, like the others.
+        features_NV: the texts' weights, as the space was made from.
+        space: the texts' space.
+        points_ND: their places in it, of length 1.
+        errors_ND: these less what the codes say of them.
 
     Raises:
         ValueError: shapes disagree.
@@ -86,7 +64,7 @@ def strange_terms(
     its code tells; the error of each is squared. Of equal ones the earlier term comes first.
 
     Args:
-        features_NV: as for `text_errors`, like the others.
+        features_NV: as for `term_errors`, like the others.
         top_n: so many a text, fewer where fewer terms are such.
 
     Raises:

@@ -1,13 +1,11 @@
 """A finished map, with all that it takes to place another text on it, as one value.
 
-As bytes it is a safetensors file whose metadata carries everything that is not a tensor. Nothing in
-it is ever unpickled.
+As bytes it is a safetensors file; see `packing`.
 
 Shapes: N texts of the map, M new texts, V terms (or numbers of a vector), D dimensions, C code
 width, K clusters.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,24 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from models.cluster_texts import cluster_centres
 from models.code_ensemble import CodeEnsemble, encode
+from models.packing import DAMAGE, content_digest, packed, unpacked
 from models.text_clusters import ClusterRecipe, new_ensemble
 from models.text_space import Points, TextSpace, VectorSpace, neighbours_among, towards
 
-METADATA_KEY = "bookloom"
-HEADER_LENGTH_BYTES = 8  # a safetensors file opens with its JSON header's length, little-endian
 MODEL_PREFIX = "model."
 SPACES: Mapping[str, type[TextSpace] | type[VectorSpace]] = {
     "terms": TextSpace,
     "vectors": VectorSpace,
 }
-# What a damaged header, damaged settings and tensors that do not fit them raise.
-_DAMAGE = (SafetensorError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -115,15 +108,11 @@ class TextMap:
 
     def to_bytes(self) -> bytes:
         """The map as a safetensors file; the same map gives the same bytes."""
-        return bytes(save(self._tensors(), {METADATA_KEY: self._metadata()}))
+        return packed(self._tensors(), self._metadata())
 
     def digest(self) -> str:
         """SHA-256 over every tensor's name, type, shape and values, and the rest."""
-        total = hashlib.sha256(self._metadata().encode())
-        for name, tensor in sorted(self._tensors().items()):
-            total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            total.update(tensor.contiguous().numpy().tobytes())
-        return total.hexdigest()
+        return content_digest(self._tensors(), self._metadata())
 
     @staticmethod
     def from_bytes(content: bytes) -> "TextMap":
@@ -134,7 +123,7 @@ class TextMap:
         """
         try:
             return _read(content)
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ValueError(f"this is no map of bookloom: {error}") from error
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -167,10 +156,7 @@ class TextMap:
 
 
 def _read(content: bytes) -> TextMap:
-    length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
-    header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
-    metadata = json.loads(header["__metadata__"][METADATA_KEY])
-    tensors = load(content)
+    tensors, metadata = unpacked(content)
     arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith(MODEL_PREFIX)}
     space = SPACES[metadata["space"]](arrays["space.mean_V"], arrays["space.axes_VD"])
     recipe = ClusterRecipe.from_json(metadata["recipe"])

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NUM_KEPT = 2
-METADATA_KEY = "bookloom"
 DIGEST_LENGTH = 32
-HEADER_LENGTH_BYTES = 8
 
 
 class Checkpoints:
@@ -39,11 +37,10 @@ class Checkpoints:
 
     def keep(self, step: int, tensors: Mapping[str, "Tensor"], values: Mapping[str, Any]) -> None:
         """Publish a checkpoint whole, then remove those that are too old to be needed."""
-        from safetensors.torch import save  # with PyTorch, which most steps can do without
+        from models.packing import packed  # with PyTorch, which most steps can do without
 
-        metadata = {METADATA_KEY: json.dumps(values, sort_keys=True)}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        content = bytes(save(plain, metadata))
+        content = packed(plain, json.dumps(values, sort_keys=True))
         name = f"{self._folder}/{step:09d}-{_digest(content)}.safetensors"
         self._store.write_bytes(name, content)
         for old in self._store.names(self._folder)[:-NUM_KEPT]:
@@ -51,7 +48,7 @@ class Checkpoints:
 
     def newest(self) -> "tuple[dict[str, Tensor], dict[str, Any]] | None":
         """The newest whole checkpoint, if any; a damaged one is told, removed and passed over."""
-        from safetensors.torch import load
+        from models.packing import unpacked
 
         for name in reversed(self._store.names(self._folder)):
             content = self._store.read_bytes(name)
@@ -63,9 +60,7 @@ class Checkpoints:
                 )
                 self._store.delete(name)
                 continue
-            length = int.from_bytes(content[:HEADER_LENGTH_BYTES], "little")
-            header = json.loads(content[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + length])
-            return load(content), json.loads(header["__metadata__"][METADATA_KEY])
+            return unpacked(content)
         return None
 
     def clear(self) -> None:

@@ -72,9 +72,9 @@ def _probed(probes: Sequence[Row], scores: Sequence[Row]) -> list[str]:
         return []
     whose = "books' texts" if probes[0]["held_out"] == "books" else "texts"
     text = (
-        f"Taught the labels, a classifier gives {best['codes']:.0%} of held-out {whose} theirs from "
-        f"the codes, {best['terms']:.0%} from the terms ({probes[0]['majority_accuracy']:.0%} by "
-        "guessing the commonest)"
+        f"Taught the labels, a classifier gives {best['codes']:.0%} of held-out {whose} theirs "
+        f"from the codes, {best['terms']:.0%} from the terms "
+        f"({probes[0]['majority_accuracy']:.0%} by guessing the commonest)"
     )
     if best["codes"] < best["terms"] - 0.05:
         return [f"{text}: the codes lost some of what tells labels apart."]

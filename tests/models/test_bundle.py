@@ -14,9 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from models.bundle import METADATA_KEY, Bundle
+from models.bundle import Bundle
 from models.kneser_ney import KneserNey
 from models.language_model import Architecture, LanguageModel
+from models.packing import METADATA_KEY
 from models.picking import Picker
 from models.sentence_space import BagSpec
 from models.special_tokens import END, SPECIAL_TOKENS, START
