@@ -176,6 +176,8 @@ def test_a_point_under_the_mouse_names_its_text_and_a_click_keeps_it(
     expect(card).to_contain_text("50% its cluster’s")
     expect(card).to_contain_text("<img src=x onerror=alert(2)>, auk")
     assert page.locator("img").count() == 0
+    page.mouse.move(*opened.pixel(0))
+    expect(card.locator(".title")).to_have_text("Hamlet")  # Plotly looks 50 ms after it looked last
     page.mouse.click(*opened.pixel(0))
     expect(page.locator("#pinned .title")).to_have_text("Hamlet")
     expect(page.locator("#pinned")).to_contain_text("comedy")
