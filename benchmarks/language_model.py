@@ -6,9 +6,10 @@ Files hold white-space separated tokens, one sentence a line; every line end is 
 that stand once in the training file, and `<unk>`, are `_unknown_`. Each file counts as one book.
 With --characters the files are raw text and every character is a token.
 
-The model's size and its recipe follow from what is asked for, as PRESETS says: a small, fast one
-for so many epochs, a larger one for --minutes, and one for characters. Options change single
-values: --hidden 512 --dropout 0.3.
+The model's size and its recipe follow from what is asked for (language_model_presets.py): a small,
+fast one for so many epochs, a larger one for --minutes, a still larger one for --minutes on a GPU,
+and one for characters. Options change single values: --hidden 512 --dropout 0.3. With --speed-only
+nothing is evaluated.
 """
 
 import argparse
@@ -21,7 +22,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,12 +30,14 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.language_model_presets import COMMON, PRESETS
 from models.batching import cut_lanes
+from models.devices import keep_fp32_whole
 from models.evaluation import Loss, evaluate, target_nats, total
 from models.kneser_ney import KneserNey
 from models.language_model import Architecture, Dropout, LanguageModel, usable_cutoffs
 from models.mixture import best_weight, mix_nats
-from models.recipe import Recipe
+from models.recipe import NumberType, Recipe
 from models.special_tokens import END, START, TokenIds
 from models.speed import (
     fastest_number_type,
@@ -46,59 +48,11 @@ from models.speed import (
 )
 from models.training import Training
 from models.vocabulary import Vocabulary
-from tasks.seams.token_stream import TokenFile
+from tasks.seams.token_file import TokenFile
 from tasks.seams.vocabulary_table import vocabulary_columns
-from tasks.seams.word_vectors import train_word2vec
 
 VALIDATION_LANES = 16  # while training; in the end it is one
 MANY_TOKENS = 1_500_000  # of training text, from which on --minutes takes the large model
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "fast": {
-        "embedding": 128,
-        "hidden": 224,
-        "tied": False,
-        "cutoffs": [500, 3000],
-        "rate": 1e-2,
-        "dropout": 0.0,
-        "lanes": 32,
-        "window": 32,
-        "word2vec_epochs": 0,
-    },
-    "thorough": {
-        "embedding": 256,
-        "hidden": 384,
-        "tied": True,
-        "cutoffs": [500, 3000],
-        "rate": 8e-3,
-        "dropout": 0.3,
-        "lanes": 32,
-        "window": 32,
-        "word2vec_epochs": 0,
-    },
-    "large": {
-        "embedding": 256,
-        "hidden": 512,
-        "tied": True,
-        "cutoffs": [500, 5000, 15000],
-        "rate": 1e-2,
-        "dropout": 0.25,
-        "lanes": 64,
-        "window": 32,
-        "word2vec_epochs": 3,
-    },
-    "characters": {
-        "embedding": 64,
-        "hidden": 384,
-        "tied": False,
-        "cutoffs": [],
-        "rate": 8e-3,
-        "dropout": 0.05,
-        "lanes": 64,
-        "window": 50,
-        "word2vec_epochs": 0,
-    },
-}
 ENCODED_AT_ONCE = 1 << 20
 
 
@@ -107,6 +61,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
+    keep_fp32_whole()
     torch.manual_seed(options.seed)
     vocabulary = _vocabulary(options.train, options.characters)
     with tempfile.TemporaryDirectory() as folder:
@@ -134,36 +89,8 @@ def _measured(
 ) -> dict[str, object]:
     started = time.monotonic()
     device = torch.device(options.device)
-    model = LanguageModel(
-        Architecture(
-            num_types=len(vocabulary),
-            embedding_width=options.embedding,
-            hidden_width=options.hidden,
-            num_layers=options.layers,
-            cutoffs=usable_cutoffs(options.cutoffs, len(vocabulary)),
-            tied=options.tied,
-        )
-    ).to(device)
-    model.softmax.start_from(vocabulary.counts)
-    if options.word2vec_epochs:
-        _begin_with_word2vec(model, vocabulary, options)
-    recipe = Recipe(
-        num_lanes=options.lanes,
-        window_length=options.window,
-        num_epochs=options.epochs,
-        learning_rate=options.rate,
-        weight_decay=options.decay,
-        dropout=Dropout(
-            inputs=options.dropout,
-            layers=options.dropout,
-            output=options.dropout,
-            types=options.type_dropout,
-            recurrent=options.recurrent_dropout,
-        ),
-        number_type=options.number_type or fastest_number_type(device.type),
-        validate_every_steps=options.validate_every or (100 if options.until_perplexity else None),
-        moving_lanes=True,
-    )
+    model = _model(options, vocabulary).to(device)
+    recipe = _recipe(options, options.number_type or fastest_number_type(device.type))
     validation = cut_lanes(held_out["valid"], VALIDATION_LANES)
     if options.minutes:
         left = 60.0 * options.minutes - (time.monotonic() - started)
@@ -172,7 +99,8 @@ def _measured(
     if options.steps:
         recipe = replace(recipe, num_steps=options.steps)
     torch.manual_seed(options.seed)
-    training = Training(model, stream, validation, recipe, seed=options.seed)
+    lanes = [] if options.speed_only else validation
+    training = Training(model, stream, lanes, recipe, seed=options.seed)
     speeds, reached = [], None
     with tqdm(total=training.num_steps, unit="steps", file=sys.stderr, disable=None) as bar:
         for record in training.run():
@@ -194,12 +122,72 @@ def _measured(
     seconds = time.monotonic() - started
     if reached is not None:
         return {"seconds_to_perplexity": reached, "tokens_per_second": float(np.median(speeds))}
-    losses = {name: total(evaluate(model, [run])) for name, run in held_out.items()}
+    result: dict[str, object] = {}
+    if not options.speed_only:
+        losses = {name: total(evaluate(model, [run])) for name, run in held_out.items()}
+        result = {
+            "test_perplexity": losses["test"].perplexity,
+            "validation_perplexity": losses["valid"].perplexity,
+        }
+        if options.characters:
+            result["test_bits_per_character"] = losses["test"].nats_per_token / np.log(2.0)
+        if options.ngram:
+            result |= _with_ngram(model, vocabulary, stream, held_out)
+    return result | _costs(options, model, vocabulary, stream, training, speeds, seconds)
+
+
+def _model(options: argparse.Namespace, vocabulary: Vocabulary) -> LanguageModel:
+    model = LanguageModel(
+        Architecture(
+            num_types=len(vocabulary),
+            embedding_width=options.embedding,
+            hidden_width=options.hidden,
+            num_layers=options.layers,
+            cutoffs=usable_cutoffs(options.cutoffs, len(vocabulary)),
+            tied=options.tied,
+        )
+    )
+    model.softmax.start_from(vocabulary.counts)
+    if options.word2vec_epochs:
+        _begin_with_word2vec(model, vocabulary, options)
+    return model
+
+
+def _recipe(options: argparse.Namespace, number_type: NumberType) -> Recipe:
+    return Recipe(
+        num_lanes=options.lanes,
+        window_length=options.window,
+        num_epochs=options.epochs,
+        learning_rate=options.rate,
+        weight_decay=options.decay,
+        dropout=Dropout(
+            inputs=options.dropout,
+            layers=options.dropout,
+            output=options.dropout,
+            types=options.type_dropout,
+            recurrent=options.recurrent_dropout,
+        ),
+        number_type=number_type,
+        validate_every_steps=options.validate_every or (100 if options.until_perplexity else None),
+        log_every_steps=10 if options.speed_only else 50,
+        moving_lanes=True,
+    )
+
+
+def _costs(
+    options: argparse.Namespace,
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    stream: TokenFile,
+    training: Training,
+    speeds: list[float],
+    seconds: float,
+) -> dict[str, object]:
+    number_type = training.recipe.number_type
     speed = float(np.median(speeds))
-    peak = matrix_product_speed(device)
-    result: dict[str, object] = {
-        "test_perplexity": losses["test"].perplexity,
-        "validation_perplexity": losses["valid"].perplexity,
+    operations = speed * operations_per_token(model, vocabulary.counts)
+    peak = matrix_product_speed(model.device, number_type)
+    costs: dict[str, object] = {
         "tokens_per_second": speed,
         "seconds": seconds,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -207,23 +195,24 @@ def _measured(
         "steps": training.num_steps,
         "vocabulary_size": len(vocabulary),
         "training_tokens": len(stream),
-        "number_type": recipe.number_type,
-        "share_of_matrix_product_speed": speed
-        * operations_per_token(model, vocabulary.counts)
-        / peak,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "number_type": number_type,
+        "share_of_matrix_product_speed": operations / peak,
         "matrix_product_gflops": peak / 1e9,
     }
-    if options.characters:
-        result["test_bits_per_character"] = losses["test"].nats_per_token / np.log(2.0)
-    if options.ngram:
-        result |= _with_ngram(model, vocabulary, stream, held_out)
-    return result
+    if model.device.type == "cuda":
+        costs["device"] = torch.cuda.get_device_name(model.device)
+        costs["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(model.device)
+    return costs
 
 
 def _begin_with_word2vec(
     model: LanguageModel, vocabulary: Vocabulary, options: argparse.Namespace
 ) -> None:
     """Let the embeddings begin as word2vec's vectors, as large as they would have been drawn."""
+    # Here alone: gensim and Prefect need not be where nobody asks for word2vec.
+    from tasks.seams.word_vectors import train_word2vec
+
     known = train_word2vec(
         _Sentences(options.train, vocabulary, options.characters),
         width=options.embedding,
@@ -313,10 +302,12 @@ def _encode(path: str, target: str, vocabulary: Vocabulary, characters: bool) ->
 def _with_preset(options: argparse.Namespace, num_tokens: int) -> argparse.Namespace:
     """The options, what was not given taken from the preset that fits."""
     fitting = "large" if num_tokens > MANY_TOKENS else "thorough"
+    fitting = "gpu" if torch.device(options.device).type == "cuda" else fitting
     fitting = "characters" if options.characters else fitting if options.minutes else "fast"
     preset = options.preset or fitting
     given = {name: value for name, value in vars(options).items() if value is not None}
-    return argparse.Namespace(**{**vars(options), **PRESETS[preset], **given, "preset": preset})
+    values = {**vars(options), **COMMON, **PRESETS[preset], **given, "preset": preset}
+    return argparse.Namespace(**values)
 
 
 def _options() -> argparse.Namespace:
@@ -340,7 +331,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--embedding", type=int)
     parser.add_argument("--hidden", type=int)
     parser.add_argument("--word2vec-epochs", type=int, help="0 learns vectors from nothing")
-    parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--layers", type=int)
     parser.add_argument("--cutoffs", type=int, nargs="*")
     parser.add_argument("--tied", action=argparse.BooleanOptionalAction)
     parser.add_argument("--lanes", type=int)
@@ -348,8 +339,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float)
     parser.add_argument("--decay", type=float, default=0.01)
     parser.add_argument("--dropout", type=float)
-    parser.add_argument("--type-dropout", type=float, default=0.0)
-    parser.add_argument("--recurrent-dropout", type=float, default=0.0)
+    parser.add_argument("--type-dropout", type=float)
+    parser.add_argument("--recurrent-dropout", type=float)
+    parser.add_argument("--speed-only", action="store_true", help="train, evaluate nothing")
     parser.add_argument("--verbose", action="store_true", help="print each validation")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser.parse_args()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.batching import Tokens, windows
+from models.devices import handed_to
 from models.evaluation import Nats
 from models.language_model import LanguageModel, detach
 
@@ -69,13 +70,15 @@ def dynamic_nats(
     length 1. `decay` is the share of the way back.
     """
     learner = copy.deepcopy(model).eval()
+    if learner.device.type == "cuda":
+        # cuDNN wants an LSTM's weights in one piece, and gives gradients in training alone.
+        learner.lstm.train().flatten_parameters()
     weights = [p for p in learner.parameters() if p.requires_grad]
     start = [weight.detach().clone() for weight in weights]
     state, parts = learner.initial_state(1), []
     for window in windows([lane], window_length):
-        window = window.to(learner.device)
         nats_BT, state = learner.nats(window, detach(state))
-        counted = nats_BT[window.counted_BT]
+        counted = nats_BT[handed_to(learner.device, window.counted_BT)]
         parts.append(counted.detach().double().cpu().numpy())
         if not len(counted):
             continue
@@ -96,9 +99,9 @@ def _predictions(model: LanguageModel, lane: Tokens) -> Iterator[tuple[Tensor, T
     """Of each block: (hidden_TH, targets_T, nats_T) of the counted targets."""
     state = model.initial_state(1)
     for window in windows([lane], BLOCK):
-        hidden_BTH, state = model.read_window(window.to(model.device), state)
+        hidden_BTH, state = model.read_window(window, state)
         counted_T = window.counted_BT[0]
-        nats_BT = model.nats_of(hidden_BTH, window.to(model.device))
+        nats_BT = model.nats_of(hidden_BTH, window)
         yield (
             hidden_BTH[0].cpu()[counted_T],
             window.targets_BT[0][counted_T],

@@ -8,8 +8,8 @@ PyTorch's own module gives the loss of targets and the distribution over all wor
 wants exact log-probabilities of a few asked-for words a row, `_nothing_` and `_start_` must have
 none at all, and its products should run in bf16 while sums stay in fp32. Hence this one.
 
-Shapes: N rows, H width of the hidden state, V vocabulary, K asked-for words a row, F entries of
-the head, W words of a tail, D width of a tail's projection.
+Shapes: N rows, M of them whose target lies in a tail, H width of the hidden state, V vocabulary, K
+asked-for words a row, F entries of the head, W words of a tail, D width of a tail's projection.
 """
 
 import math
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.devices import handed_to
 from models.tail_bounds import Matters, TailBound
 
 NEVER_PREDICTED = 2  # ids 0 and 1, _nothing_ and _start_
@@ -106,21 +107,22 @@ class AdaptiveSoftmax(nn.Module):
                 tail.bias.copy_(bias)
 
     def nats(self, hidden_NH: Tensor, targets_N: Tensor) -> Tensor:
-        """-log p of each row's target, nats_N in fp32."""
-        hidden_NH, blocks = self._projected(hidden_NH), self._blocks()
+        """-log p of each row's target, nats_N in fp32. Targets may come from the CPU."""
+        hidden_NH, blocks, device = self._projected(hidden_NH), self._blocks(), hidden_NH.device
         head_NF = self._head_logits(hidden_NH, blocks)
         entries_N = targets_N.clone()
         for index, (low, high) in enumerate(self._tail_spans()):
             entries_N[(targets_N >= low) & (targets_N < high)] = self.edges[0] + index
+        entries_N = handed_to(device, entries_N)
         nats_N = functional.cross_entropy(head_NF, entries_N, reduction="none")
         for index, (low, high) in enumerate(self._tail_spans()):
-            rows = torch.nonzero((targets_N >= low) & (targets_N < high)).flatten()
-            if len(rows):
-                logits_MW = self._tail_logits(index, hidden_NH[rows], blocks)
-                inside_M = functional.cross_entropy(
-                    logits_MW, targets_N[rows] - low, reduction="none"
-                )
-                nats_N = nats_N.index_add(0, rows, inside_M)
+            rows_M = torch.nonzero((targets_N >= low) & (targets_N < high)).flatten()
+            if len(rows_M):
+                words_M = handed_to(device, targets_N[rows_M] - low)
+                rows_M = handed_to(device, rows_M)
+                logits_MW = self._tail_logits(index, hidden_NH[rows_M], blocks)
+                inside_M = functional.cross_entropy(logits_MW, words_M, reduction="none")
+                nats_N = nats_N.index_add(0, rows_M, inside_M)
         return nats_N
 
     def log_probabilities(self, hidden_NH: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class Window:
     """Some columns of all lanes.
 
     `weight_BT` is what the loss counts each target by: 1 for every word and every `_end_`, 0 for
-    `_start_` and for padding; batches of separate sentences may weigh them otherwise.
+    `_start_` and for padding; batches of separate sentences may weigh them otherwise. Windows are
+    on the CPU: a model hands to its own device what it needs of them.
     """
 
     inputs_BT: Tensor
@@ -80,10 +81,6 @@ class Window:
     def counted_BT(self) -> Tensor:  # noqa: N802 (a shape suffix)
         """Marks the targets that the loss counts."""
         return self.weight_BT > 0
-
-    def to(self, device: torch.device) -> "Window":
-        """The window on a device."""
-        return Window(*(x.to(device) for x in (self.inputs_BT, self.targets_BT, self.weight_BT)))
 
     def rows(self, first: int, last: int) -> "Window":
         """Some of its lanes."""

@@ -61,10 +61,10 @@ def target_nats(model: LanguageModel, lanes: Sequence[Tokens]) -> list[Nats]:
         some = [lanes[index] for index in indices]
         state = model.initial_state(len(some))
         for window in windows(some, WINDOW):
-            window = window.to(model.device)
             nats_BT, state = model.nats(window, state)
-            for index, nats_T, counted_T in zip(indices, nats_BT, window.counted_BT, strict=True):
-                parts[index].append(nats_T[counted_T].double().cpu().numpy())
+            rows = zip(indices, nats_BT.double().cpu(), window.counted_BT, strict=True)
+            for index, nats_T, counted_T in rows:
+                parts[index].append(nats_T[counted_T].numpy())
     return [np.concatenate(own) if own else np.zeros(0) for own in parts]
 
 
@@ -87,9 +87,9 @@ def loss_after_context(
         ]
         state = model.initial_state(len(rows))
         for window in windows(rows, [context_length] * (context_length > 0)):
-            _, state = model.read_window(window.to(model.device), state)
+            _, state = model.read_window(window, state)
         for window in windows(rows, [CONTEXT_BLOCK], context_length):
-            nats_BT, _ = model.nats(window.to(model.device), state)
+            nats_BT, _ = model.nats(window, state)
             sums += float(nats_BT.sum(dtype=torch.float64))
             count += int(window.counted_BT.sum())
     return Loss(sums, count)

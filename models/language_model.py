@@ -4,11 +4,14 @@ State is an explicit value, never kept inside: `forward(token_ids, state) -> (hi
 are the masks of dropout: `draw_masks` draws them, whoever trains hands them in, and without them
 nothing is dropped.
 
+State and masks are on the model's device; token ids may come from the CPU (models/devices.py).
+
 Shapes: B lanes (rows), T columns, L layers, E width of an embedding, H width of the hidden state,
 N rows of a single step, K asked-for words a row, V vocabulary. A state is (h_LBH, c_LBH).
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -19,6 +22,7 @@ from torch.nn import functional
 
 from models.adaptive_softmax import AdaptiveSoftmax
 from models.batching import Window
+from models.devices import autocast_type, handed_to
 from models.special_tokens import END, NOTHING, START
 
 State = tuple[Tensor, ...]
@@ -142,7 +146,7 @@ class LanguageModel(nn.Module):
         if not bool(fresh_B.any()):
             return state
         initial = self.initial_state(len(fresh_B))
-        fresh_1B1 = fresh_B[None, :, None]
+        fresh_1B1 = handed_to(self.device, fresh_B)[None, :, None]
         return tuple(
             torch.where(fresh_1B1, new, old) for new, old in zip(initial, state, strict=True)
         )
@@ -165,18 +169,21 @@ class LanguageModel(nn.Module):
         return torch.cat(hidden, dim=1), state
 
     def _read(self, token_ids_BT: Tensor, state: State, masks: Masks) -> tuple[Tensor, State]:
+        token_ids_BT = handed_to(self.device, token_ids_BT)
+        on_gpu = token_ids_BT.is_cuda
         # Tied, the gradient of the rows that are read is added to that of all rows as they are
-        # scored; otherwise the optimiser wants it whole.
+        # scored; otherwise the optimiser wants it whole. A GPU would add them in any order.
         embedded_BTE = functional.embedding(
-            token_ids_BT, self.embedding.weight, sparse=self.architecture.tied
+            token_ids_BT, self.embedding.weight, sparse=self.architecture.tied and not on_gpu
         )
         if masks.types_V is not None:
             embedded_BTE = embedded_BTE * masks.types_V[token_ids_BT][..., None]
         embedded_BTE = _masked(embedded_BTE, masks.inputs_B1E)
-        if not masks.recurrent_GH and not masks.layers_B1H:
-            hidden_BTH, after = self.lstm(embedded_BTE, state)
-            return hidden_BTH, after
-        return self._layer_by_layer(embedded_BTE, state, masks)
+        number_type = autocast_type(self.device) if on_gpu else torch.float32
+        if masks.recurrent_GH or masks.layers_B1H or number_type != torch.float32:
+            return self._layer_by_layer(embedded_BTE, state, masks, number_type)
+        hidden_BTH, after = self.lstm(embedded_BTE, state)
+        return hidden_BTH, after
 
     def read_window(
         self,
@@ -200,10 +207,11 @@ class LanguageModel(nn.Module):
     def nats_of(self, hidden_BTH: Tensor, window: Window, masks: Masks | None = None) -> Tensor:
         """Cross-entropy of each target, nats_BT in fp32; 0 where not counted."""
         hidden_BTH = _masked(hidden_BTH, masks.output_B1H if masks else None)
-        counted_BT = window.counted_BT
-        nats_N = self.softmax.nats(hidden_BTH[counted_BT], window.targets_BT[counted_BT])
-        nats_BT = torch.zeros(counted_BT.shape, device=nats_N.device)
-        return nats_BT.masked_scatter(counted_BT, nats_N)
+        row_N, column_N = window.counted_BT.nonzero(as_tuple=True)
+        targets_N = window.targets_BT[row_N, column_N]
+        places_N = handed_to(self.device, row_N), handed_to(self.device, column_N)
+        nats_N = self.softmax.nats(hidden_BTH[places_N], targets_N)
+        return nats_N.new_zeros(window.targets_BT.shape).index_put(places_N, nats_N)
 
     def nats(self, window: Window, state: State) -> tuple[Tensor, State]:
         """Cross-entropy of each target as `nats_of` gives it, nothing dropped; state after it."""
@@ -240,8 +248,13 @@ class LanguageModel(nn.Module):
         return torch.empty(shape, device=self.device).bernoulli_(kept).div_(kept)
 
     def _layer_by_layer(
-        self, values_BTX: Tensor, state: State, masks: Masks
+        self, values_BTX: Tensor, state: State, masks: Masks, number_type: torch.dtype
     ) -> tuple[Tensor, State]:
+        """Read with masks between layers or of recurrent weights, on a GPU in a number type.
+
+        There autocast would run the LSTM in fp16, whatever type it is asked for, without a scale
+        that keeps small gradients from vanishing.
+        """
         after: list[tuple[Tensor, Tensor]] = []
         for layer in range(self.architecture.num_layers):
             names = (
@@ -250,17 +263,24 @@ class LanguageModel(nn.Module):
             inward, recurrent, *biases = (getattr(self.lstm, name) for name in names)
             if masks.recurrent_GH:
                 recurrent = recurrent * masks.recurrent_GH[layer]
-            values_BTX, hidden, cell = torch.lstm(
-                values_BTX,
-                [part[layer : layer + 1].contiguous() for part in state],
-                [inward, recurrent, *biases],
-                has_biases=True,
-                num_layers=1,
-                dropout=0.0,
-                train=torch.is_grad_enabled(),
-                bidirectional=False,
-                batch_first=True,
-            )
+            weights = [inward, recurrent, *biases]
+            before = [part[layer : layer + 1].contiguous() for part in state]
+            if values_BTX.is_cuda:
+                values_BTX = values_BTX.to(number_type)
+                weights = _in_one_piece([weight.to(number_type) for weight in weights])
+                before = [part.to(number_type) for part in before]
+            with _without_autocast(values_BTX):
+                values_BTX, hidden, cell = torch.lstm(
+                    values_BTX,
+                    before,
+                    weights,
+                    has_biases=True,
+                    num_layers=1,
+                    dropout=0.0,
+                    train=torch.is_grad_enabled(),
+                    bidirectional=False,
+                    batch_first=True,
+                )
             after.append((hidden, cell))
             if layer < len(masks.layers_B1H):
                 values_BTX = _masked(values_BTX, masks.layers_B1H[layer])
@@ -276,6 +296,19 @@ def detach(state: State) -> State:
 def usable_cutoffs(cutoffs: Sequence[int], num_types: int) -> tuple[int, ...]:
     """Those cut-offs that a vocabulary of this size has room for."""
     return tuple(cutoff for cutoff in cutoffs if NOTHING + 4 <= cutoff < num_types)
+
+
+def _in_one_piece(weights: Sequence[Tensor]) -> list[Tensor]:
+    """The same weights side by side in memory: else cuDNN copies them, and warns."""
+    parts = torch.cat([weight.flatten() for weight in weights]).split_with_sizes(
+        [weight.numel() for weight in weights]
+    )
+    return [part.view(weight.shape) for part, weight in zip(parts, weights, strict=True)]
+
+
+def _without_autocast(values: Tensor) -> AbstractContextManager[object]:
+    """A block without autocast where the values are on a GPU; elsewhere autocast goes on."""
+    return torch.autocast("cuda", enabled=False) if values.is_cuda else nullcontext()
 
 
 def _masked(values_BTX: Tensor, mask_B1X: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, distributed
 from torch.multiprocessing.spawn import spawn
 
 from models.batching import Tokens
+from models.devices import keep_fp32_whole
 from models.language_model import LanguageModel
 from models.recipe import Recipe
 from models.speed import keep_freed_memory
@@ -70,6 +71,7 @@ def _help(
 ) -> None:
     torch.set_num_threads(num_threads)
     keep_freed_memory()
+    keep_fp32_whole()
     model, *others = arguments
     rank = index + 1
     if model.device.type == "cuda":

@@ -74,7 +74,7 @@ def mean_states(
     state = model.initial_state(len(token_ids))
     for number, window in enumerate(windows(token_ids, WINDOW)):
         owners_BT = _columns(owners, number * WINDOW, window.inputs_BT.shape[1])
-        hidden_BTH, state = model.read_window(window.to(model.device), state)
+        hidden_BTH, state = model.read_window(window, state)
         inside_BT = owners_BT >= 0
         own_M = owners_BT[inside_BT]
         sums_NH.index_add_(0, own_M, hidden_BTH.cpu()[inside_BT].double())

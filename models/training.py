@@ -34,6 +34,7 @@ from models.batching import (
     window_lengths,
     windows,
 )
+from models.devices import handed_to
 from models.evaluation import Loss, evaluate, total
 from models.language_model import LanguageModel, Masks, State, detach
 from models.recipe import Recipe, learning_rate, make_optimiser
@@ -124,7 +125,7 @@ class Training:
                 yield self._validate()
             if self.step == self.num_steps or self._has_stopped():
                 break
-            self._train_on(self._next_window())
+            self._train()
             if self.step % self.recipe.log_every_steps == 0 or self._validation_is_due():
                 yield self._log()
         self.model.load_state_dict(self._best)
@@ -176,7 +177,8 @@ class Training:
         self.best_loss = math.inf if values["best_loss"] is None else values["best_loss"]
         self.model.load_state_dict(_beginning_with("model.", tensors))
         self._best = _beginning_with("best.", tensors)
-        self._average = _beginning_with("average.", tensors) or None
+        average = _beginning_with("average.", tensors)
+        self._average = {k: v.to(self.model.device) for k, v in average.items()} or None
         settings = self._optimiser.state_dict()
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _beginning_with("optimiser.", tensors).items():
@@ -225,8 +227,12 @@ class Training:
         first = sum(self._lengths[: self.window_index])
         return windows(lanes, self._lengths[self.window_index :], first)
 
-    def _train_on(self, window: Window) -> None:
+    def _train(self) -> None:
         started = time.monotonic()
+        self._train_on(self._next_window())
+        self._tally.seconds += time.monotonic() - started
+
+    def _train_on(self, window: Window) -> None:
         recipe, model = self.recipe, self.model
         model.train()
         length = window.inputs_BT.shape[1]
@@ -238,9 +244,9 @@ class Training:
         count = int(window.counted_BT.sum())
         weight = float(window.weight_BT.sum())
         first, last = self._ranks.first, self._ranks.last
-        window, masks = window.rows(first, last).to(model.device), masks.rows(first, last)
+        window, masks = window.rows(first, last), masks.rows(first, last)
         assert self._state is not None
-        state = model.reset(detach(self._state), dropped_B[first:last].to(model.device))
+        state = model.reset(detach(self._state), dropped_B[first:last])
         with _number_type(recipe, model.device):
             nats, penalty, state = self._objective(window, state, masks)
         self._state = detach(state)
@@ -254,7 +260,7 @@ class Training:
             self._follow(self._average)
         self.step += 1
         self.tokens_seen += count
-        self._tally.add(nats.detach(), weight, count, norm, time.monotonic() - started)
+        self._tally.add(nats.detach(), weight, count, norm)
 
     @torch.no_grad()
     def _follow(self, average: dict[str, Tensor]) -> None:
@@ -265,7 +271,10 @@ class Training:
             average[name].copy_(torch.where(finite, average[name].lerp(value, 1.0 - decay), value))
 
     def _log(self) -> Record:
-        nats = self._ranks.summed(self._tally.nats())
+        started = time.monotonic()
+        nats = self._ranks.summed(self._tally.nats()).cpu()
+        # A GPU may have steps left to do: they take their time here.
+        self._tally.seconds += time.monotonic() - started
         first_step = self.step - len(nats) + 1
         for offset, value in enumerate(nats.tolist()):
             if not math.isfinite(value):
@@ -359,7 +368,8 @@ class _Objective(nn.Module):
         if self._recipe.change_penalty and hidden_BTH.shape[1] > 1:
             change = (hidden_BTH[:, 1:] - hidden_BTH[:, :-1]).float()
             penalty = penalty + self._recipe.change_penalty * change.pow(2).mean()
-        return (nats_BT * window.weight_BT).sum(), penalty, state
+        weight_BT = handed_to(self.model.device, window.weight_BT)
+        return (nats_BT * weight_BT).sum(), penalty, state
 
 
 class _Ranks:
@@ -406,12 +416,11 @@ class _Tally:
         self._norms: list[Tensor] = []
         self.weight, self.num_tokens, self.seconds = 0.0, 0, 0.0
 
-    def add(self, nats: Tensor, weight: float, count: int, norm: Tensor, seconds: float) -> None:
+    def add(self, nats: Tensor, weight: float, count: int, norm: Tensor) -> None:
         self._nats.append(nats)
         self._norms.append(norm)
         self.weight += weight
         self.num_tokens += count
-        self.seconds += seconds
 
     def nats(self) -> Tensor:
         """The summed nats of each step, in float64."""

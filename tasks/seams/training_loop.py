@@ -15,6 +15,7 @@ import torch
 from data.errors import UserMistake
 from data.schemas import INPUT_VECTORS, TOKEN_IDS
 from models.batching import book_runs
+from models.devices import keep_fp32_whole
 from models.language_model import LanguageModel
 from models.parallel import shared_training
 from models.recipe import Recipe
@@ -30,7 +31,8 @@ from models.vocabulary import Vocabulary
 from tasks.seams.report import progress, say
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepRun
-from tasks.seams.token_stream import TokenFile, token_stream
+from tasks.seams.token_file import TokenFile
+from tasks.seams.token_stream import token_stream
 from tasks.seams.tracking import training_metrics
 from tasks.seams.training_settings import TrainSettings
 
@@ -78,6 +80,7 @@ def trained_rows(
         UserMistake: the text, the settings or a checkpoint must be mended first.
     """
     keep_freed_memory()
+    keep_fp32_whole()
     sections_open = settings.at_section == "reset"
     held_out = (row for row in run.token_runs() if row[1] == "validation")
     validation = book_runs(held_out, sections_open=sections_open).get("validation", {})
@@ -157,7 +160,8 @@ class _Log:
         self._run, self._seconds = run, settings.checkpoint_seconds
         self._last_checkpoint = time.monotonic()
         self._tracked = run.tracked(name)
-        peak = matrix_product_speed(model.device) * settings.num_processes
+        speed = matrix_product_speed(model.device, settings.resolved_number_type())
+        peak = speed * settings.num_processes
         self._share_of_peak = operations_per_token(model, vocabulary.counts) / peak
         if rows:
             self.tell()

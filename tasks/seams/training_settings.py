@@ -132,15 +132,23 @@ class TrainSettings(Settings):
         """The device to train on.
 
         Raises:
-            UserMistake: a GPU is asked for where there is none.
+            UserMistake: a GPU is asked for where there is none, or more processes than GPUs.
         """
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserMistake(
                 "device is cuda, but torch finds no GPU here.",
                 "Set device to cpu, or to auto, which takes what there is.",
             )
-        has_gpu = self.device != "cpu" and torch.cuda.is_available()
-        return torch.device("cuda" if has_gpu else "cpu")
+        if self.device == "cpu" or not torch.cuda.is_available():
+            return torch.device("cpu")
+        num_gpus = torch.cuda.device_count()
+        if self.num_processes > num_gpus:
+            raise UserMistake(
+                f"num_processes is {self.num_processes}, but each needs a GPU of its own, and "
+                f"torch finds {num_gpus} here.",
+                f"Set num_processes to {num_gpus}, or device to cpu.",
+            )
+        return torch.device("cuda")
 
     def resolved_number_type(self) -> NumberType:
         """The number type to compute with.

@@ -10,7 +10,8 @@ import pytest
 
 from models.batching import book_runs
 from tasks.seams.step_cache import StepRun
-from tasks.seams.token_stream import TokenFile, token_stream
+from tasks.seams.token_file import TokenFile
+from tasks.seams.token_stream import token_stream
 
 ROWS = [
     ("zebra", "train", [1, 5, 2]),

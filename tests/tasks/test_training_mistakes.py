@@ -73,6 +73,28 @@ def test_nothing_to_leave_as_it_is(miniature_shelf: Path, tmp_path: Path) -> Non
     assert "word2vec" in mistake.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("num_gpus", "changes", "problem", "remedy"),
+    [
+        (0, {"device": "cuda"}, "torch finds no GPU here", "Set device to cpu, or to auto"),
+        (1, {"num_processes": 2}, "torch finds 1 here", "Set num_processes to 1, or device to cpu"),
+    ],
+)
+def test_gpus_that_are_not_there(
+    num_gpus: int,
+    changes: dict[str, Any],
+    problem: str,
+    remedy: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: num_gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: num_gpus)
+    with pytest.raises(UserMistake, match=problem) as mistake:
+        TrainSettings(**changes).resolved_device()
+    assert remedy in mistake.value.remedy
+    assert TrainSettings(device="cpu", num_processes=2).resolved_device().type == "cpu"
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_vectors_of_word2vec_are_tuned_or_frozen(
     frozen: bool, miniature_shelf: Path, tmp_path: Path
