@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run standard test faults check dictionary lock clean
+.PHONY: help run standard serve test faults check dictionary lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
@@ -13,6 +13,9 @@ run: .venv/installed ## run the whole pipeline on the packaged plays (the quick 
 
 standard: .venv/installed ## the same at full quality
 	$(BIN)/bookloom run --deployment standard
+
+serve: .venv/installed ## serve on this machine: Prefect, MLflow, a worker, the deployments, the watched folder
+	$(BIN)/bookloom serve
 
 test: .venv/installed-for-tests ## run all tests but the fault suite
 	$(BIN)/python -m pytest

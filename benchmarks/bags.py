@@ -35,7 +35,7 @@ from models.picking import Picker
 from models.sentence_space import BagSpec
 from models.special_tokens import END
 from tasks.seams.newest_run import newest_run, table_names
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 from tasks.seams.user_text import cut_sentences
 
 BEAM_WIDTHS = (8, 64, 256)

@@ -28,7 +28,7 @@ from flows.environment import tracking_uri
 from models.bundle import Bundle
 from models.picking import Picker
 from models.sentence_space import BagSpec
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 
 LIKE_ANOTHER = 5  # sets of the exact case
 

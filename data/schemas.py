@@ -326,6 +326,25 @@ EVALUATIONS = Table(
     ),
 )
 
+SECTION_SCORES = Table(
+    "section_scores",
+    "a section of the test split, read by a new model and by the champion",
+    "compare",
+    (
+        BOOK_ID,
+        SECTION_INDEX,
+        Column("num_tokens", pa.int64(), "words and _end_s that were predicted", "tokens"),
+        Column("num_characters", pa.int64(), "what they stand for, each _end_ for 1", "characters"),
+        Column("nats", pa.float64(), "what they cost the new model", "nats"),
+        Column("champion_nats", pa.float64(), "what they cost the champion", "nats"),
+        Column("num_unknown", pa.int64(), "words that the new model does not know", "tokens"),
+        Column("champion_num_unknown", pa.int64(), "those the champion does not know", "tokens"),
+        Column("learned", pa.bool_(), "whether the new model has learned from the section"),
+        Column("champion_learned", pa.bool_(), "whether the champion has, as far as is known"),
+    ),
+    by_book=True,
+)
+
 RECOVERED = (
     Column("num_sentences", pa.int64(), "sentences tried", "sentences"),
     Column("num_sentences_right", pa.int64(), "recovered whole", "sentences"),
@@ -588,9 +607,10 @@ TABLES: dict[str, Table] = {
     )
 }
 
-# Written only by runs that go on from a model, or cluster texts by what a model makes of them.
+# Written only by runs that go on from a model, cluster texts by what a model makes of them, or hold
+# their model against a champion.
 OPTIONAL_TABLES: dict[str, Table] = {
-    table.name: table for table in (WARM_START_SECTIONS, AFRESH_LOG, TEXT_VECTORS)
+    table.name: table for table in (WARM_START_SECTIONS, AFRESH_LOG, TEXT_VECTORS, SECTION_SCORES)
 }
 
 # Written by a command where its user says, not by a step of a run.

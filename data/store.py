@@ -15,16 +15,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.digest import TableDigest, digested_columns, merged_digest
 from data.errors import UserMistake
+from data.filesystems import is_of_the_way, opened, sync_folder, told, trouble, writing_told
+from data.parquet_encodings import IN_LIST, encodings
 from data.schemas import Table
 
 PARQUET = ".parquet"
-IN_LIST = ".list.element"  # what Parquet's path of a list's items has more than the column's name
+TEMPORARY = ".tmp"
+"""The end of a name that is being written: of what no process writes, it is left over."""
 ROW_GROUP_BYTES = 16 * 2**20
 MOST_WAITING = 1000
 LINEAGE_KEY = b"bookloom.lineage"
@@ -49,11 +51,15 @@ class Damaged(UserMistake):
 class Store:
     """Tables and small files under one root: a path, or any URL that fsspec knows.
 
-    Names are relative to the root, parted by `/`.
+    Names are relative to the root, parted by `/`. Every method may raise `StoreTrouble`: the store
+    is full, shut or away.
+
+    Raises:
+        UserMistake: nothing that is installed knows such a URL.
     """
 
     def __init__(self, root: str) -> None:
-        self._files, self.root = fsspec.core.url_to_fs(root)
+        self._files, self.root = opened(root)
         self.is_local = "file" in self._files.protocol
         """Whether it is a folder of this machine."""
 
@@ -63,23 +69,32 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Whether something of this name was published."""
-        return bool(self._files.exists(self._full(name)))
+        with self._at(name) as full:
+            if self.is_local:
+                return bool(self._files.exists(full))
+            try:  # where a store is away, fsspec's `exists` may say no
+                self._files.info(full)
+            except FileNotFoundError:
+                return False
+            return True
 
     def names(self, folder: str) -> list[str]:
         """Names of what stands in a folder, sorted; none if there is no such folder."""
-        if not self._files.isdir(self._full(folder)):
-            return []
-        found = self._files.ls(self._full(folder), detail=False)
-        return sorted(f"{folder}/{str(path).rstrip('/').rsplit('/', 1)[-1]}" for path in found)
+        with self._at(folder) as full:
+            try:
+                found = self._files.ls(full, detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        paths = [str(path).rstrip("/") for path in found]
+        return sorted(f"{folder}/{path.rsplit('/', 1)[-1]}" for path in paths if path != full)
 
     def files(self, folder: str) -> dict[str, int]:
         """All files in a folder and the folders in it, sorted, with their length in bytes."""
-        if not self._files.isdir(self._full(folder)):
-            return {}
-        found = self._files.find(self._full(folder), detail=True)
+        with self._at(folder) as full:
+            found = self._files.find(full, detail=True)
         # Gone meanwhile, or a link to nothing: not there.
-        sizes = {str(path): info.get("size") for path, info in found.items()}
-        start = len(str(self.root)) + 1
+        sizes = {str(path): info.get("size") for path, info in found.items() if path != full}
+        start = len(self.root) + 1
         return {path[start:]: int(size) for path, size in sorted(sizes.items()) if size is not None}
 
     def size(self, name: str) -> int:
@@ -88,12 +103,13 @@ class Store:
         Raises:
             FileNotFoundError: nothing of this name was published.
         """
-        return int(self._files.size(self._full(name)))
+        with self._at(name) as full:
+            return int(self._files.size(full))
 
     def sha256(self, name: str) -> str:
         """SHA-256 over the bytes of a file. Raises as `size` does."""
         total = hashlib.sha256()
-        with self._files.open(self._full(name), "rb") as file:
+        with self._at(name) as full, self._files.open(full, "rb") as file:
             while content := file.read(HASHED_AT_ONCE_BYTES):
                 total.update(content)
         return total.hexdigest()
@@ -103,23 +119,36 @@ class Store:
         with self._publish(name) as file:
             file.write(content)
 
+    def create_bytes(self, name: str, content: bytes) -> bool:
+        """Publish a small file in an object store unless it is there; whether it was not.
+
+        Of several who do so at once, some object stores let more than one believe so.
+        """
+        with self._sending(name) as full:
+            try:
+                self._files.pipe_file(full, content, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
     def read_bytes(self, name: str) -> bytes:
         """The content of a small file.
 
         Raises:
             FileNotFoundError: nothing of this name was published.
         """
-        return bytes(self._files.cat_file(self._full(name)))
+        with self._at(name) as full:
+            return bytes(self._files.cat_file(full))
 
     def delete(self, name: str) -> None:
         """Remove a file; that it is gone already is no error."""
-        with suppress(FileNotFoundError):
-            self._files.rm_file(self._full(name))
+        with suppress(FileNotFoundError), self._at(name) as full:
+            self._files.rm_file(full)
 
     def delete_folder(self, name: str) -> None:
         """Remove a folder and all in it; that it is gone already is no error."""
-        with suppress(FileNotFoundError):
-            self._files.rm(self._full(name), recursive=True)
+        with suppress(FileNotFoundError), self._at(name) as full:
+            self._files.rm(full, recursive=True)
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Publish a JSON object."""
@@ -132,8 +161,9 @@ class Store:
             Damaged: it is.
             FileNotFoundError: nothing of this name was published.
         """
+        content = self.read_bytes(name)
         try:
-            value = json.loads(self.read_bytes(name))
+            value = json.loads(content)
         except ValueError as error:
             raise self.damaged(name, str(error)) from error
         if not isinstance(value, dict):
@@ -152,7 +182,7 @@ class Store:
                 table.schema,
                 compression="zstd",
                 write_page_checksum=True,
-                **_encodings(table.schema),
+                **encodings(table.schema),
             ) as parquet,
         ):
             writer = TableWriter(table, parquet)
@@ -238,14 +268,22 @@ class Store:
         return Damaged(name, self.path(name), cause)
 
     def _full(self, name: str) -> str:
-        return f"{self.root}/{name}" if name else str(self.root)
+        return f"{self.root}/{name}" if name else self.root
+
+    @contextmanager
+    def _at(self, name: str) -> Iterator[str]:
+        """A name's place in the filesystem, whose troubles in the block are told."""
+        with told(self.path(name), is_local=self.is_local):
+            yield self._full(name)
 
     @contextmanager
     def _open_parquet(self, name: str, coded: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
-        full = self._full(name)
         # Arrow's own file where it can be: its threads may be done with Python's only while a short
         # command is ending, which aborts it.
-        with pa.OSFile(full) if self.is_local else self._files.open(full, "rb") as file:
+        with (
+            self._at(name) as full,
+            pa.OSFile(full) if self.is_local else self._files.open(full, "rb") as file,
+        ):
             try:
                 yield pq.ParquetFile(
                     file,
@@ -253,31 +291,46 @@ class Store:
                     read_dictionary=[f"{column}{IN_LIST}" for column in coded],
                 )
             except (pa.ArrowException, OSError, ValueError) as error:
+                if not self.is_local and is_of_the_way(error):
+                    raise
                 raise self.damaged(name, str(error)) from error
 
     @contextmanager
     def _publish(self, name: str) -> Iterator[IO[bytes]]:
-        final = self._full(name)
         if not self.is_local:
             # Closing an object publishes it, even half written after an exception.
-            with tempfile.NamedTemporaryFile() as file:
+            with writing_told(tempfile.gettempdir()), tempfile.NamedTemporaryFile() as file:
                 yield file
                 file.flush()
-                self._files.put_file(file.name, final)
+                with self._sending(name) as full:
+                    self._files.put_file(file.name, full)
             return
-        os.makedirs(os.path.dirname(final), exist_ok=True)
-        temporary = f"{final}.{uuid.uuid4().hex}.tmp"
+        with self._at(name) as final:
+            os.makedirs(os.path.dirname(final), exist_ok=True)
+            temporary = f"{final}.{uuid.uuid4().hex}{TEMPORARY}"
+            opened_file = open(temporary, "xb")  # noqa: SIM115  # closed below
         try:
-            with open(temporary, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, final)
+            with writing_told(final), opened_file:
+                yield opened_file
+                opened_file.flush()
+                os.fsync(opened_file.fileno())
+            with self._at(name):
+                os.replace(temporary, final)
         except BaseException:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.remove(temporary)
             raise
-        _sync_folder(os.path.dirname(final))
+        with self._at(name):
+            sync_folder(os.path.dirname(final))
+
+    @contextmanager
+    def _sending(self, name: str) -> Iterator[str]:
+        """The same for one who sends to an object store: only the bucket can be missing."""
+        try:
+            with self._at(name) as full:
+                yield full
+        except FileNotFoundError as error:
+            raise trouble(self.path(name), error, is_local=False) from error
 
 
 class TableWriter:
@@ -336,32 +389,3 @@ class TableWriter:
             rows = pa.concat_tables(self._waiting)
             self._parquet.write_table(rows, row_group_size=max(1, rows.num_rows))
         self._waiting, self._waiting_bytes = [], 0
-
-
-def _encodings(schema: pa.Schema) -> dict[str, Any]:
-    """Dictionaries for strings, differences for integers: of sentences, two thirds of the bytes and
-    of the time that Parquet's own choice takes.
-    """
-    leaves = [_leaf(field.name, field.type) for field in schema]
-    return {
-        "use_dictionary": [path for path, kind in leaves if pa.types.is_string(kind)],
-        "column_encoding": {
-            path: "DELTA_BINARY_PACKED" for path, kind in leaves if pa.types.is_integer(kind)
-        },
-    }
-
-
-def _leaf(path: str, kind: pa.DataType) -> tuple[str, pa.DataType]:
-    """What a column holds within its lists, and its path in Parquet."""
-    while pa.types.is_list(kind):
-        path, kind = f"{path}{IN_LIST}", kind.value_type
-    return path, kind
-
-
-def _sync_folder(folder: str) -> None:
-    """Make a rename in this folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -79,7 +79,7 @@ def generate(
         before: the text that the sentences go on from.
         out: name for tables of sentences and of refused sets, instead of printing them.
         why: name for a table and pictures of what each choice was held against.
-        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the champion.
         as_json: print one JSON object.
     """
     settings = {name: value for name, value in locals().items() if name != "as_json"}
@@ -112,7 +112,7 @@ def play(*, port: int = 8765, model: str | None = None) -> None:
 
     Args:
         port: where the page is served, on this machine alone.
-        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the champion.
     """
     from flows.play import play_app
     from flows.serving import serve
@@ -137,11 +137,11 @@ def serve_model(*, port: int = 5001, model: str | None = None) -> None:
 
     Args:
         port: where it is served, on this machine alone.
-        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the champion.
     """
     from flows.serving import serve
+    from tasks.seams.registry import read_bundle
     from tasks.seams.scoring_server import scoring_app
-    from tasks.seams.tracking import read_bundle
 
     uri, _ = read_bundle(tracking_uri(), model)
     serve(scoring_app(tracking_uri(), uri), port, f"{uri} served", "/invocations")

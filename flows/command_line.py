@@ -6,6 +6,7 @@ With --json a command prints one JSON object on standard output and nothing else
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -14,15 +15,24 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from data.errors import UserMistake
-from flows import answers, bag_commands, map_commands, store_commands
+from flows import (
+    answers,
+    bag_commands,
+    deploy_commands,
+    map_commands,
+    model_commands,
+    serve_commands,
+    store_commands,
+)
 from flows.command_tools import MISTAKE_EXIT_CODE, AsJson, examples, print_answer, validated
-from flows.environment import home, home_store, prepare, tracking_uri
+from flows.environment import home, home_store, prepare, tracking_uri, with_shelf
 
 app = App(
     name="bookloom",
     help="Books in; a language model, sentences picked from bags of words, and a map out.",
     version="0.1.0",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # main says that what was finished is kept
 )
 FolderLabel = Literal["genre", "author"] | None
 
@@ -46,17 +56,20 @@ def run(
     minutes: float | None = None,
     warm_start: str | None = None,
     folder_label: FolderLabel = None,
+    force_promotion: Annotated[bool, Parameter(negative="")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline: read, tokenise, train, pick sentences from bags, draw the map.
 
     Args:
-        deployment: whose settings in prefect.yaml to use.
+        deployment: whose settings in prefect.yaml to use: a deployment's, or quick or standard.
         books: what to read in place of the deployment's books: see bookloom books --help.
         unit: what a token is, in place of the deployment's choice.
         minutes: how long to train the language model, in place of the deployment's epochs.
-        warm_start: a model to go on training from, such as models:/bookloom/1, or newest.
+        warm_start: a model to go on training from, such as models:/bookloom/1, or champion, or
+            newest.
         folder_label: what the name of a book's folder says of it.
+        force_promotion: make the new model champion, whether or not it beats the one that is.
         as_json: print one JSON object.
     """
     from flows.deployments import deployment_settings
@@ -69,6 +82,7 @@ def run(
         ("tokenise", "unit", unit),
         ("train", "minutes", minutes),
         ("warm_start", "model", warm_start),
+        ("promote", "force", force_promotion or None),
     ):
         if value is not None:
             settings = {**settings, step: {**settings.get(step, {}), name: value}}
@@ -94,8 +108,8 @@ def books(*sources: str, folder_label: FolderLabel = None, as_json: AsJson = Fal
 
     Args:
         sources: files (.txt, .md, .html, .epub, .zip), folders, patterns, gutenberg:NUMBER,
-            https://…, nltk:CORPUS/FILE, parquet:PATH or a catalogue (.toml); by default the
-            packaged plays.
+            https://…, nltk:CORPUS/FILE, parquet:PATH, a catalogue (.toml), or watched, the watched
+            folder; by default the packaged plays.
         folder_label: what the name of a book's folder says of it.
         as_json: print one JSON object.
     """
@@ -104,7 +118,7 @@ def books(*sources: str, folder_label: FolderLabel = None, as_json: AsJson = Fal
     from tasks.books import books as look_at_books
 
     finding = Finding(downloads=str(home() / "downloads"), folder_label=folder_label)
-    held = look_at_books([*sources] or ["plays"], finding, Reading())
+    held = look_at_books(list(with_shelf(sources or ("plays",))), finding, Reading())
     print_answer(held, as_json, answers.books_text)
 
 
@@ -118,7 +132,7 @@ def score(*, text: str, model: str | None = None, as_json: AsJson = False) -> No
 
     Args:
         text: the text; it is cut into sentences and tokens as books were.
-        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the champion.
         as_json: print one JSON object.
     """
     from tasks.score import score as score_text
@@ -144,7 +158,7 @@ def trace(
     Args:
         text: the text; it is cut into sentences and words as books are.
         out: the files' name, to which .parquet and .png are added.
-        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the champion.
         as_json: print one JSON object.
     """
     from tasks.trace import trace as trace_text
@@ -178,7 +192,7 @@ def write(
         top_k: choose among so many of the most probable tokens.
         nucleus: choose among the fewest tokens that hold so much of the probability, 0 to 1.
         seed: the same seed writes the same text.
-        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the champion.
         as_json: print one JSON object.
     """
     from tasks.write import WriteSettings
@@ -209,7 +223,7 @@ def export(*, out: str, model: str | None = None, as_json: AsJson = False) -> No
 
     Args:
         out: the file to write.
-        model: an MLflow model URI, such as models:/bookloom/1; by default the newest model.
+        model: an MLflow model URI, such as models:/bookloom/1; by default the champion.
         as_json: print one JSON object.
     """
     from tasks.export import export as export_model
@@ -241,6 +255,11 @@ app.command(map_commands.place, help_epilogue=map_commands.PLACE_EXAMPLES)
 app.command(bag_commands.generate, help_epilogue=bag_commands.GENERATE_EXAMPLES)
 app.command(bag_commands.play, help_epilogue=bag_commands.PLAY_EXAMPLES)
 app.command(bag_commands.serve_model, help_epilogue=bag_commands.SERVE_MODEL_EXAMPLES)
+app.command(serve_commands.serve, help_epilogue=serve_commands.SERVE_EXAMPLES)
+app.command(serve_commands.watch, help_epilogue=serve_commands.WATCH_EXAMPLES)
+app.command(deploy_commands.deploy, help_epilogue=deploy_commands.DEPLOY_EXAMPLES)
+app.command(model_commands.models, help_epilogue=model_commands.MODELS_EXAMPLES)
+app.command(model_commands.rollback, help_epilogue=model_commands.ROLLBACK_EXAMPLES)
 app.command(store_commands.why, help_epilogue=store_commands.WHY_EXAMPLES)
 app.command(store_commands.verify, help_epilogue=store_commands.VERIFY_EXAMPLES)
 app.command(store_commands.prune, help_epilogue=store_commands.PRUNE_EXAMPLES)
@@ -254,6 +273,7 @@ def main() -> None:
     logger = logging.getLogger("bookloom")
     logger.addHandler(logging.StreamHandler(sys.stderr))
     logger.setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
     arguments = sys.argv[1:]
     try:
         app(arguments, exit_on_error=False, print_error=False)

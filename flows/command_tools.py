@@ -12,6 +12,7 @@ from data.errors import UserMistake
 
 MISTAKE_EXIT_CODE = 2
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
 
 
 def examples(*lines: str) -> str:

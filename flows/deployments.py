@@ -1,38 +1,149 @@
-"""The settings of real runs, which live in `prefect.yaml` and nowhere else."""
+"""What `prefect.yaml` says: the settings of real runs, deployments, and the pools they run in."""
 
+import os
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from data.errors import UserMistake
 from data.spelling import nearest_words
 from flows.environment import PROJECT_ROOT
+from tasks.seams.surroundings import provenance
 
 PIPELINE_ENTRYPOINT = "flows/pipeline.py:pipeline"
 MAP_ENTRYPOINT = "flows/texts_map.py:texts_map"
-DEPLOYMENTS_FILE = PROJECT_ROOT / "prefect.yaml"
+DEPLOYMENTS_FILE = Path(os.environ.get("BOOKLOOM_DEPLOYMENTS") or PROJECT_ROOT / "prefect.yaml")
+
+Pool = Literal["process", "docker", "kubernetes"]
 
 
 def deployment_settings(
     name: str, entrypoint: str = PIPELINE_ENTRYPOINT, path: Path = DEPLOYMENTS_FILE
 ) -> dict[str, Any]:
-    """The settings of a deployment of a flow, by default of the pipeline, as plain values.
+    """Settings of a flow, by default of the pipeline, as plain values: those of a deployment, or,
+    for the pipeline, those that have a name of their own.
 
     Raises:
-        UserMistake: there is no such deployment.
+        UserMistake: nothing has that name.
     """
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = _content(path)
     found = {
-        entry["name"]: entry
+        entry["name"]: entry["parameters"]["settings"]
         for entry in content["deployments"]
         if entry["entrypoint"] == entrypoint
     }
+    if entrypoint == PIPELINE_ENTRYPOINT:
+        found |= content["definitions"]["settings"]
     if name not in found:
         nearest = nearest_words(name, found) or sorted(found)
         raise UserMistake(
             f"{path.name} has no deployment {name!r} of {entrypoint}.",
             f"Choose one of: {', '.join(nearest)}.",
         )
-    settings: dict[str, Any] = found[name]["parameters"]["settings"]
+    settings: dict[str, Any] = found[name]
     return settings
+
+
+def pool_section(pool: Pool) -> dict[str, Any]:
+    """What a pool is: its type, its deployments' `work_pool`, and what its image is built by."""
+    section: dict[str, Any] = _content(DEPLOYMENTS_FILE)["definitions"]["work_pools"][pool]
+    return section
+
+
+def rendered(
+    pool: Pool = "process", image: str | None = None, names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """`prefect.yaml` as it is deployed to a pool: what `prefect deploy` reads.
+
+    The image is built, and pushed where its name has a registry in it, before the first deployment.
+
+    Args:
+        pool: where runs happen.
+        image: name and tag of the image, in place of the pool's own.
+        names: of deployments; by default all.
+
+    Raises:
+        UserMistake: a pool of processes has no image; an image's name has no tag; no deployment
+            has that name.
+    """
+    content = _content(DEPLOYMENTS_FILE)
+    section = pool_section(pool)
+    words = _image_words(pool, image or section.get("image"))
+    entries = {entry["name"]: entry for entry in content["deployments"]}
+    for name in names:
+        if name not in entries:
+            raise UserMistake(
+                f"{DEPLOYMENTS_FILE.name} has no deployment {name!r}.",
+                f"Choose among: {', '.join(nearest_words(name, entries) or entries)}.",
+            )
+    chosen = [
+        {**entry, "work_pool": _filled(section["work_pool"], words)}
+        for name, entry in entries.items()
+        if name in (names or entries)
+    ]
+    if words:
+        chosen[0]["build"] = _filled(section["build"], words)
+        chosen[0]["push"] = _filled(section["push"], words) if _has_registry(words) else []
+    return {"name": content["name"], "pull": content["pull"], "deployments": chosen}
+
+
+def job_template(section: Mapping[str, Any], prefects: Mapping[str, Any]) -> dict[str, Any]:
+    """A pool's template of jobs: Prefect's for its type, with the pool's `pod` and `container`."""
+    template = deepcopy(dict(prefects))
+    if "pod" in section:
+        pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+        pod |= section["pod"]
+        pod["containers"][0] |= section["container"]
+    return template
+
+
+def as_yaml(content: Mapping[str, Any]) -> str:
+    """What `prefect deploy` reads, as text; what stands there twice is written twice."""
+    return yaml.dump(content, Dumper=_Plain, sort_keys=False, allow_unicode=True)
+
+
+class _Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _image_words(pool: Pool, image: str | None) -> dict[str, str]:
+    """What is meant by `{{ image }}` and the like in a pool's section."""
+    if pool == "process":
+        if image is not None:
+            raise UserMistake(
+                f"A pool of processes runs no image: {image}.",
+                "Leave --image out, or pass --pool docker or --pool kubernetes.",
+            )
+        return {}
+    name, _, tag = str(image).rpartition(":")
+    if not name or "/" in tag:
+        raise UserMistake(f"The image {image!r} has no tag.", f"Name it {image}:1, say.")
+    commit = provenance()["git_commit"]
+    return {"image": str(image), "image_name": name, "image_tag": tag, "git_commit": commit}
+
+
+def _has_registry(words: Mapping[str, str]) -> bool:
+    """As Docker tells it: `books/bookloom` has none, `localhost/…` and `example.org/…` have."""
+    first, *rest = words["image_name"].split("/")
+    return bool(rest) and ("." in first or ":" in first or first == "localhost")
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    """A section with what is meant in place of `{{ image }}` and the like."""
+    if isinstance(value, Mapping):
+        return {name: _filled(inner, words) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, words) for inner in value]
+    for word, meant in words.items():
+        if value == f"{{{{ {word} }}}}":
+            return meant
+    return value

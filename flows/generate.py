@@ -7,23 +7,37 @@ from typing import Any
 from prefect import flow, task
 
 from data.schemas import BAG_REFUSALS, BAG_SENTENCES
-from flows.environment import home, tracking_uri
+from flows.environment import LONGEST_RUN_SECONDS, home, home_store, tracking_uri
+from flows.notices import TOLD
+from flows.run_names import generation_name, tag
+from flows.run_process import settle_in
 from tasks.generate import GenerateSettings
 from tasks.generate import generate as generate_sentences
 from tasks.seams.report import markdown_table, show_markdown
-from tasks.seams.tracking import ended_with, open_tracker
+from tasks.seams.run_context import open_lone_run
 
 _generate = task(name="generate", persist_result=False)(generate_sentences)
 
 
-@flow(name="generate", flow_run_name="generate {settings.bags}", persist_result=False)
+@flow(
+    name="generate",
+    flow_run_name=generation_name,
+    on_running=[settle_in, tag],
+    persist_result=False,
+    timeout_seconds=LONGEST_RUN_SECONDS,
+    **TOLD,
+)
 def generate(settings: GenerateSettings = GenerateSettings()) -> dict[str, Any]:  # noqa: B008
     """Pick sentences for every bag set of a file, and keep them, and the refusals, as tables."""
     if settings.out is None:
         name = f"{Path(settings.bags).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         settings = settings.model_copy(update={"out": str(home() / "generated" / name)})
-    with ended_with(open_tracker(tracking_uri()).start_run("generate")) as tracked:
-        tracked.log_params(settings.model_dump(mode="json"))
+    with open_lone_run(
+        "generate",
+        store=home_store(),
+        tracking_uri=tracking_uri(),
+        settings=settings.model_dump(mode="json"),
+    ) as tracked:
         started = time.monotonic()
         result = _generate(tracking_uri(), settings)
         seconds = time.monotonic() - started

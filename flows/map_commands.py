@@ -1,7 +1,6 @@
 """The commands on the map of the texts: cluster, place."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -89,8 +88,7 @@ def cluster(
         read = settings.get("read", {})
         finding = {**read.get("finding", {}), "folder_label": folder_label}
         settings = {**settings, "read": {**read, "finding": finding}}
-    named = f"map of {', '.join(Path(one).name for one in books[:3])}" if books else None
-    for name, value in (("model", model), ("seed", seed), ("name", named)):
+    for name, value in (("model", model), ("seed", seed)):
         if value is not None:
             settings = {**settings, name: value}
     print_answer(run_texts_map(settings), as_json, _map_text)

@@ -9,9 +9,13 @@ import time
 from typing import Any
 
 from prefect import flow
+from pydantic import Field
 
 from data.settings import Settings
-from flows.environment import home, home_store, tracking_uri
+from flows.environment import LONGEST_RUN_SECONDS, home, home_store, tracking_uri, with_shelf
+from flows.notices import TOLD
+from flows.run_names import retraining_name, tag
+from flows.run_process import settle_in
 from tasks.average import AverageSettings, average
 from tasks.chart import ChartSettings, chart
 from tasks.cluster import ClusterSettings, cluster
@@ -22,12 +26,15 @@ from tasks.evaluate import EvaluateSettings, evaluate
 from tasks.judge import JudgeSettings, judge
 from tasks.measure import MeasureSettings, measure
 from tasks.pick import pick
+from tasks.promote import PromoteSettings, promote
 from tasks.publish import publish
 from tasks.read import ReadSettings, read
 from tasks.recover import RecoverSettings, recover
 from tasks.seams.bag_answers import PickSettings
 from tasks.seams.run_context import open_run
 from tasks.seams.shards import Workers
+from tasks.seams.step_cache import unlinked
+from tasks.seams.store_lock import LONGEST_WAIT_MINUTES
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import train
@@ -41,7 +48,7 @@ class PipelineSettings(Settings):
     """Settings of a run; those of each step stand beside the step."""
 
     name: str = "pipeline"
-    """What the run is called in MLflow and in Prefect."""
+    """What these settings are called: the end of the run's name, retrain plays 2026-11-23 quick."""
     store: str | None = None
     """Where tables go, a path or a URL; by default `store` under bookloom's home."""
     seed: int = 1
@@ -50,6 +57,8 @@ class PipelineSettings(Settings):
     """Threads that products use; with the seed, part of the promise of equal digests."""
     workers: Workers = Workers(num_workers=2)
     """Who works on shards of a large shelf: processes, or a Dask or Ray cluster."""
+    longest_wait_minutes: float = Field(LONGEST_WAIT_MINUTES, ge=0)
+    """How long to wait for another run on the same store before giving up."""
     warm_start: WarmStartSettings = WarmStartSettings()
     read: ReadSettings = ReadSettings()
     tokenise: TokeniseSettings = TokeniseSettings()
@@ -64,9 +73,17 @@ class PipelineSettings(Settings):
     average: AverageSettings = AverageSettings()
     cluster: ClusterSettings = ClusterSettings()
     judge: JudgeSettings = JudgeSettings()
+    promote: PromoteSettings = PromoteSettings()
 
 
-@flow(name="bookloom", flow_run_name="{settings.name}", persist_result=False)
+@flow(
+    name="bookloom",
+    flow_run_name=retraining_name,
+    on_running=[settle_in, tag],
+    persist_result=False,
+    timeout_seconds=LONGEST_RUN_SECONDS,
+    **TOLD,
+)
 def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:  # noqa: B008
     """Read books, train a language model, pick sentences from bags, draw the map of the texts."""
     started = time.time()
@@ -78,10 +95,12 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
         num_threads=settings.num_threads,
         workers=settings.workers,
         downloads=str(home() / "downloads"),
+        longest_wait_minutes=settings.longest_wait_minutes,
         settings=settings.model_dump(mode="json"),
     ) as run:
         before = [warm_start(run, settings.warm_start)] if settings.warm_start.model else []
-        books = read(run, settings.read, *before)
+        sources = with_shelf(settings.read.books)
+        books = read(run, settings.read.model_copy(update={"books": sources}), *before)
         sentences = tokenise(run, settings.tokenise, books)
         vocabulary = count(run, settings.count, books, sentences, *before)
         token_ids = encode(run, EncodeSettings(), books, sentences, vocabulary)
@@ -105,6 +124,9 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
 
         made = [*before, books, sentences, vocabulary, token_ids, vectors, trained, *afresh, model]
         made += [perplexities, picked, recovered, features, *dense, clusters, judged, charts]
-        metrics = measure(run, MeasureSettings(), *made)
-        summary: dict[str, Any] = publish(run, started, [*made, metrics])
-    return summary
+        measured = (vocabulary, trained, perplexities, recovered, clusters, judged)
+        metrics = measure(run, MeasureSettings(), *measured)
+        summary = publish(run, started, unlinked([*made, metrics]), wait_for=[metrics])
+        uri = summary["model"]["uri"]
+        promotion = promote(run, settings.promote, started, uri, unlinked(made), wait_for=[summary])
+    return {**summary, "promotion": promotion}

@@ -10,8 +10,12 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def listening(port: int) -> Iterator[socket.socket]:
+def listening(port: int, setting: str = "--port") -> Iterator[socket.socket]:
     """A socket that listens on a port of this machine alone.
+
+    Args:
+        port: its number.
+        setting: what chooses another, for who must do so.
 
     Raises:
         UserMistake: the port is taken, or may not be had.
@@ -24,6 +28,6 @@ def listening(port: int) -> Iterator[socket.socket]:
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise UserMistake(
-                f"Port {port} of {HOST} cannot be had: {reason}.", "Choose another with --port."
+                f"Port {port} of {HOST} cannot be had: {reason}.", f"Choose another with {setting}."
             ) from error
         yield listener

@@ -14,7 +14,10 @@ from prefect import flow
 from data.errors import UserMistake
 from data.settings import Settings
 from flows.environment import home, home_store
+from flows.notices import TOLD
 from flows.pipeline import PipelineSettings, pipeline
+from flows.run_names import reproduction_name, tag
+from flows.run_process import settle_in
 from flows.texts_map import TextsMapSettings, texts_map
 from tasks.reproduce import changes_since, compared, lay_out, run_to_repeat
 from tasks.seams.report import say, show_markdown
@@ -36,7 +39,13 @@ class ReproduceSettings(Settings):
     """Fail where it is not, so that whoever watches is told."""
 
 
-@flow(name="bookloom-reproduce", flow_run_name="reproduce {settings.run}", persist_result=False)
+@flow(
+    name="bookloom-reproduce",
+    flow_run_name=reproduction_name,
+    on_running=[settle_in, tag],
+    persist_result=False,
+    **TOLD,
+)
 def reproduce(settings: ReproduceSettings = ReproduceSettings()) -> dict[str, Any]:  # noqa: B008
     """Repeat a run in an empty store and compare every table and all weights; see `compared`.
 

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import pydantic
+from prefect.exceptions import TerminationSignal
 
 from data.errors import UserMistake
 from data.settings import Settings
 from flows.command_tools import settings_mistake
 from flows.pipeline import PipelineSettings, pipeline
+from flows.temporary_server import prefect_server
 from flows.texts_map import TextsMapSettings, texts_map
+from flows.unanswered import silence_told
 
 S = TypeVar("S", bound=Settings)
 
@@ -33,7 +36,10 @@ def run_texts_map(settings: Mapping[str, Any]) -> dict[str, Any]:
 def run_flow(
     flow: Callable[[S], dict[str, Any]], kind: type[S], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Run a flow on settings that are checked first. Raises as `run_pipeline`."""
+    """Run a flow on settings that are checked first. Raises as `run_pipeline`.
+
+    SIGTERM ends it as Ctrl-C does.
+    """
     try:
         checked = kind.model_validate(settings)
     except pydantic.ValidationError as error:
@@ -41,7 +47,11 @@ def run_flow(
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_no_traceback_for_mistakes)
-    return flow(checked)
+    with silence_told(), prefect_server():
+        try:
+            return flow(checked)
+        except TerminationSignal:
+            raise KeyboardInterrupt from None
 
 
 def _no_traceback_for_mistakes(record: logging.LogRecord) -> bool:

@@ -3,13 +3,13 @@
 import sys
 import time
 from collections.abc import Mapping
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from contextlib import nullcontext
+from typing import Any
 
 from data.errors import UserMistake
-from flows.command_tools import AsJson, examples, print_answer
+from flows.command_tools import AsJson, Flag, examples, print_answer
 from flows.environment import home_store, tracking_uri
+from tasks.seams.quantities import size
 
 WHY_EXAMPLES = examples(
     "bookloom why text_codes",
@@ -31,7 +31,6 @@ REPRODUCE_EXAMPLES = examples(
     "bookloom reproduce 3f9c --keep --json",
 )
 NOT_AS_PROMISED_EXIT_CODE = 1
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 def why(table: str, /, *, as_json: AsJson = False) -> None:
@@ -47,12 +46,14 @@ def why(table: str, /, *, as_json: AsJson = False) -> None:
 
 
 def verify(*, repair: Flag = False, as_json: AsJson = False) -> None:
-    """Find what is damaged in the store: changed bytes, files that are missing or half written.
+    """Find what is damaged in the store: changed bytes, files that are missing.
+
+    What a killed run has left half written is named too; it is no damage.
 
     Exit codes: 0 all is whole, or was repaired; 1 something is damaged.
 
     Args:
-        repair: remove the damaged results; the next run recomputes just these.
+        repair: remove the damaged results, which the next run recomputes, and what is left over.
         as_json: print one JSON object.
     """
     from tasks.verify import verify as look_at_all
@@ -69,7 +70,8 @@ def prune(
     """Remove results that no kept run needs.
 
     Kept are the newest runs, those whose model is registered under an alias or is the newest one,
-    unfinished runs, and all that these came from. Downloads are never touched.
+    unfinished runs, and all that these came from. Downloads are never touched. While a run is at
+    work on the store nothing is removed, and while this asks, no run begins.
 
     Args:
         keep: how many of the newest runs to keep.
@@ -77,29 +79,32 @@ def prune(
         dry_run: only show what would go.
         as_json: print one JSON object; removes only with --yes.
     """
+    from tasks.prune import PRUNE, what_to_prune
     from tasks.prune import prune as remove
-    from tasks.prune import what_to_prune
+    from tasks.seams.store_lock import alone_in
 
     if keep < 0:
         raise UserMistake(f"--keep {keep} is no number of runs.", "Give 0 or more.")
-    plan = what_to_prune(home_store(), tracking_uri(), keep)
-    is_asked = bool(plan["remove"]) and not yes and not dry_run
-    if is_asked and (as_json or not sys.stdin.isatty()):
-        raise UserMistake(
-            f"{plan['num_results']} results would be removed, and nobody can be asked.",
-            "Pass --yes to remove them, or --dry-run to see which.",
-        )
-    if not as_json:
-        print(_prune_text(plan))
-    if is_asked and input("Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
-        print("Nothing was removed.")
-        return
-    if not dry_run:
-        remove(home_store(), plan["remove"])
-    if as_json:
-        print_answer({**plan, "removed": not dry_run}, as_json, _prune_text)
-    elif plan["remove"]:
-        print("Nothing was removed: --dry-run." if dry_run else "Removed.")
+    alone = nullcontext() if dry_run else alone_in(home_store(), PRUNE)
+    with alone:  # so that what is shown is still so when it goes
+        plan = what_to_prune(home_store(), tracking_uri(), keep)
+        is_asked = bool(plan["remove"]) and not yes and not dry_run
+        if is_asked and (as_json or not sys.stdin.isatty()):
+            raise UserMistake(
+                f"{plan['num_results']} results would be removed, and nobody can be asked.",
+                "Pass --yes to remove them, or --dry-run to see which.",
+            )
+        if not as_json:
+            print(_prune_text(plan))
+        if is_asked and input("Remove them? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("Nothing was removed.")
+            return
+        if not dry_run:
+            remove(home_store(), plan["remove"])
+        if as_json:
+            print_answer({**plan, "removed": not dry_run}, as_json, _prune_text)
+        elif plan["remove"]:
+            print("Nothing was removed: --dry-run." if dry_run else "Removed.")
 
 
 def reproduce(run: str | None = None, /, *, keep: Flag = False, as_json: AsJson = False) -> None:
@@ -152,13 +157,14 @@ def _why_lines(node: Mapping[str, Any], depth: int) -> list[str]:
 def _verify_text(found: Mapping[str, Any]) -> str:
     counts = (
         f"{found['num_results']} results, {found['num_files']:,} files, "
-        f"{_size(found['num_bytes'])} in {found['store']}"
+        f"{size(found['num_bytes'])} in {found['store']}"
     )
     lines = []
     for one in found["damage"]:
         lines += [f"{one['where']}", f"  what    {one['what']}", f"  remedy  {one['remedy']}"]
     lines += [f"not checkable  {path}" for path in found["not_checkable"]]
     lines += [f"unfinished     {path}" for path in found["unfinished"]]
+    lines += [f"left over      {path}" for path in found["left_over"] if not found["repaired"]]
     lines += [f"removed        {path}" for path in found["repaired"]]
     number = len(found["damage"])
     verdict = f"{number} damaged" if number else "sound"
@@ -167,7 +173,7 @@ def _verify_text(found: Mapping[str, Any]) -> str:
 
 def _prune_text(plan: Mapping[str, Any]) -> str:
     lines = [
-        f"{step:<14} {one['num_results']:>5} results  {_size(one['num_bytes']):>9}"
+        f"{step:<14} {one['num_results']:>5} results  {size(one['num_bytes']):>9}"
         for step, one in plan["steps"].items()
     ]
     lines += [""] if lines else []
@@ -177,20 +183,12 @@ def _prune_text(plan: Mapping[str, Any]) -> str:
     ]
     lines += [f"kept  unfinished run {run}" for run in plan["unfinished_runs"]]
     lines += [
-        f"to remove {plan['num_results']} results, {_size(plan['num_bytes'])}; "
-        f"to keep {plan['num_kept_results']}, {_size(plan['num_kept_bytes'])}"
+        f"to remove {plan['num_results']} results, {size(plan['num_bytes'])}; "
+        f"to keep {plan['num_kept_results']}, {size(plan['num_kept_bytes'])}"
         if plan["remove"]
         else f"All {plan['num_kept_results']} results are needed by kept runs."
     ]
     return "\n".join(lines)
-
-
-def _size(num_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.1f} TB"
 
 
 def _clock(unix_seconds: float) -> str:

@@ -45,6 +45,7 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"map of the texts      {summary['files']['map.png']}",
         f"  to explore          {summary['files']['map.html']}",
         f"language model        {summary['model']['uri']}",
+        *_promotion_lines(summary["promotion"]),
         f"inputs refused        {summary['num_refusals']}",
         f"MLflow run            {summary['mlflow_run_id']}",
         "",
@@ -104,6 +105,14 @@ def _warm_start_lines(metrics: Mapping[str, Any]) -> list[str]:
     if metrics["afresh_test_perplexity"] is None:
         return []
     return [f"  trained afresh      {_shown(metrics['afresh_test_perplexity'])}, in as many steps"]
+
+
+def _promotion_lines(promotion: Mapping[str, Any] | None) -> list[str]:
+    if promotion is None:
+        return []
+    lines = [f"  {promotion['verdict']:<20}{promotion['reason']}"]
+    lines += [f"  {'':<20}{promotion['remedy']}"] if promotion["remedy"] else []
+    return [*lines, f"  champion            {promotion['champion']}"]
 
 
 def _sentence_lines(tables: Mapping[str, Any], unit: str) -> list[str]:

@@ -7,9 +7,13 @@ import time
 from typing import Any
 
 from prefect import flow
+from pydantic import Field
 
 from data.settings import Settings
-from flows.environment import home, home_store, tracking_uri
+from flows.environment import LONGEST_RUN_SECONDS, home, home_store, tracking_uri, with_shelf
+from flows.notices import TOLD
+from flows.run_names import map_name, tag
+from flows.run_process import settle_in
 from tasks.average import AverageSettings, average
 from tasks.chart import ChartSettings, chart
 from tasks.cluster import ClusterSettings, cluster
@@ -19,6 +23,8 @@ from tasks.publish import publish_map
 from tasks.read import ReadSettings, read
 from tasks.seams.run_context import open_run
 from tasks.seams.shards import Workers
+from tasks.seams.step_cache import unlinked
+from tasks.seams.store_lock import LONGEST_WAIT_MINUTES
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.warm_start import NEWEST, WarmStartSettings, warm_start
 from tasks.weigh import WeighSettings, weigh
@@ -27,8 +33,8 @@ from tasks.weigh import WeighSettings, weigh
 class TextsMapSettings(Settings):
     """Settings of a map; those of each step stand beside the step."""
 
-    name: str = "map of the texts"
-    """What the run is called in MLflow and in Prefect."""
+    name: str = "map"
+    """What these settings are called: the end of the run's name, map of plays 2026-11-23 style."""
     store: str | None = None
     """Where tables go, a path or a URL; by default `store` under bookloom's home."""
     seed: int = 1
@@ -37,18 +43,27 @@ class TextsMapSettings(Settings):
     """Threads that products use; with the seed, part of the promise of equal digests."""
     workers: Workers = Workers(num_workers=2)
     """Who works on shards of a large shelf: processes, or a Dask or Ray cluster."""
+    longest_wait_minutes: float = Field(LONGEST_WAIT_MINUTES, ge=0)
+    """How long to wait for another run on the same store before giving up."""
     read: ReadSettings = ReadSettings()
     tokenise: TokeniseSettings = TokeniseSettings()
     weigh: WeighSettings = WeighSettings()
     average: AverageSettings = AverageSettings()
     model: str = NEWEST
     """Whose word vectors or states are averaged, where `average.of` asks for them: a registered
-    language model, such as models:/bookloom/1, or newest."""
+    language model, such as models:/bookloom/1, or champion, or newest."""
     cluster: ClusterSettings = ClusterSettings()
     judge: JudgeSettings = JudgeSettings()
 
 
-@flow(name="bookloom-cluster", flow_run_name="{settings.name}", persist_result=False)
+@flow(
+    name="bookloom-cluster",
+    flow_run_name=map_name,
+    on_running=[settle_in, tag],
+    persist_result=False,
+    timeout_seconds=LONGEST_RUN_SECONDS,
+    **TOLD,
+)
 def texts_map(settings: TextsMapSettings = TextsMapSettings()) -> dict[str, Any]:  # noqa: B008
     """Read books, cluster their texts, draw the map and say how far to believe it."""
     started = time.time()
@@ -60,9 +75,11 @@ def texts_map(settings: TextsMapSettings = TextsMapSettings()) -> dict[str, Any]
         num_threads=settings.num_threads,
         workers=settings.workers,
         downloads=str(home() / "downloads"),
+        longest_wait_minutes=settings.longest_wait_minutes,
         settings=settings.model_dump(mode="json"),
     ) as run:
-        books = read(run, settings.read)
+        sources = with_shelf(settings.read.books)
+        books = read(run, settings.read.model_copy(update={"books": sources}))
         sentences = tokenise(run, settings.tokenise, books)
         features = weigh(run, settings.weigh, books, sentences)
         dense = []
@@ -75,5 +92,5 @@ def texts_map(settings: TextsMapSettings = TextsMapSettings()) -> dict[str, Any]
         metrics = measure(run, MeasureSettings(), clusters, judged)
 
         made = [books, sentences, features, *dense, clusters, judged, charts, metrics]
-        summary: dict[str, Any] = publish_map(run, started, made)
+        summary: dict[str, Any] = publish_map(run, started, unlinked(made), wait_for=[metrics])
     return summary

@@ -4,7 +4,7 @@ from typing import Any
 
 from models.bundle import Bundle
 from models.onnx_export import INPUTS, OUTPUTS, to_onnx
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 from tasks.seams.user_files import beside
 
 

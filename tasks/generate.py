@@ -22,7 +22,7 @@ from models.bundle import Bundle
 from tasks.seams.bag_answers import Answer, PickSettings, answers, refusal_row, sentence_rows
 from tasks.seams.bag_files import bags_digest, read_bags
 from tasks.seams.drawing_reasons import ReasonsPicture, SlotPicture, draw_reasons_png
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 from tasks.seams.user_files import beside
 
 MOST_PICTURES = 20
@@ -33,7 +33,7 @@ class GenerateSettings(PickSettings):
     """Which bags, which model, and where to."""
 
     model: str | None = None
-    """A model of MLflow's registry, such as models:/bookloom/1; the newest by default."""
+    """A model of MLflow's registry, such as models:/bookloom/1; the champion by default."""
     out: str | None = None
     """Name for tables of sentences and of refused sets: `.parquet` and `_refused.parquet` are put
     behind it. Without one the sentences are given back."""

@@ -13,7 +13,7 @@ from data.errors import UserMistake
 from models.branching_step import BranchingStep
 from models.bundle import Bundle
 from tasks.seams.bag_answers import Answer, PickSettings, answers
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 
 MOST_CHOICES = 2_000
 MOST_BEAM_WIDTH = 512

@@ -19,9 +19,12 @@ from tasks.seams.manifests import (
     read_manifest,
     results,
 )
-from tasks.seams.run_context import UNFINISHED
+from tasks.seams.registry import models_in_use
 from tasks.seams.run_records import RUNS, folders_of_run
-from tasks.seams.tracking import models_in_use
+from tasks.seams.store_lock import alone_in
+from tasks.seams.unfinished import UNFINISHED
+
+PRUNE = "bookloom prune"
 
 
 def what_to_prune(store_root: str, tracking_uri: str, num_kept: int) -> dict[str, Any]:
@@ -100,11 +103,16 @@ def what_to_prune(store_root: str, tracking_uri: str, num_kept: int) -> dict[str
 
 
 def prune(store_root: str, folders: Iterable[str]) -> None:
-    """Remove results, each one's manifest first."""
+    """Remove results, each one's manifest first.
+
+    Raises:
+        UserMistake: a run is at work on the store.
+    """
     store = Store(store_root)
-    for folder in folders:
-        store.delete(f"{folder}/{MANIFEST}")
-        store.delete_folder(folder)
+    with alone_in(store_root, PRUNE):
+        for folder in folders:
+            store.delete(f"{folder}/{MANIFEST}")
+            store.delete_folder(folder)
 
 
 def _records(store: Store) -> dict[str, dict[str, Any]]:

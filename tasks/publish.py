@@ -3,6 +3,7 @@
 Never cached: a run whose steps were all reused still leaves its full record.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,12 @@ from data import schemas
 from data.table import Table
 from models.vocabulary import Unit
 from tasks.seams import run_report
+from tasks.seams.flow_run import flow_run_here, title_here
 from tasks.seams.map_report import map_report, show_map
-from tasks.seams.report import show_image, show_markdown, show_table
+from tasks.seams.memory import peak_memory_bytes
+from tasks.seams.registry import log_model
+from tasks.seams.report import picture, show_image, show_markdown, show_table
+from tasks.seams.retrying import tried_again
 from tasks.seams.run_context import RunContext
 from tasks.seams.run_records import (
     Made,
@@ -27,20 +32,27 @@ from tasks.seams.run_records import (
     recorded,
 )
 from tasks.seams.step_cache import StepOutcome
-from tasks.seams.tracking import TrackedRun, open_tracker, training_metrics
+from tasks.seams.tracking import NOTE, TrackedRun, open_tracker, training_metrics
 
 INPUTS = ("books", "sections", "sentences", "vocabulary", "token_ids")
 
 
-@task(name="publish", task_run_name="publish", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="publish",
+    task_run_name="publish",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    **tried_again(),
+)
 def publish(
     context: RunContext, started_unix_seconds: float, outcomes: Sequence[StepOutcome]
 ) -> dict[str, Any]:
     """Show the run in Prefect, log it to MLflow, keep its record; gives `bookloom run --json`."""
+    began = time.monotonic()
     made = Made(context, outcomes)
     metrics = made.metrics()
     model_uri = _log_to_mlflow(context, made, metrics)
-    _show_in_prefect(made, metrics)
+    _show_in_prefect(context, made, metrics, began)
     about = {
         "unit": _unit(made),
         "vocabulary_size": int(metrics["vocabulary_size"] or 0),
@@ -55,18 +67,25 @@ def publish(
     return recorded(context, made, started_unix_seconds, about)
 
 
-@task(name="publish map", task_run_name="publish map", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="publish map",
+    task_run_name="publish map",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    **tried_again(),
+)
 def publish_map(
     context: RunContext, started_unix_seconds: float, outcomes: Sequence[StepOutcome]
 ) -> dict[str, Any]:
     """The same for a run that only draws the map; gives `bookloom cluster --json`."""
+    began = time.monotonic()
     made = Made(context, outcomes)
     tracker = open_tracker(context.tracking_uri)
-    log_run(tracker, context, made, ("books", "sections", "sentences"))
+    parent = log_run(tracker, context, made, ("books", "sections", "sentences"))
     log_clustering(tracker, context, made)
-    report = ["# bookloom: the map of the texts", _books_report(made), map_report(made)]
-    report.append(run_report.steps_report(list(made.outcomes.values())))
-    show_markdown("report", "\n\n".join(report), "What this run read and made")
+    parent.set_tags({NOTE: _headline(made, None)})
+    parts = [_books_report(made), map_report(made)]
+    _show_report(context, made, parts, began)
     _show_tables(made)
     show_map(made)
     return recorded(context, made, started_unix_seconds, {"metrics": made.metrics()})
@@ -79,15 +98,16 @@ def _unit(made: Made) -> Unit:
 
 def _log_to_mlflow(context: RunContext, made: Made, metrics: dict[str, float | None]) -> str | None:
     tracker = open_tracker(context.tracking_uri)
-    log_run(tracker, context, made, INPUTS)
+    parent = log_run(tracker, context, made, INPUTS)
 
     training = child_run(tracker, context, made, "training")
     _log_curve(training, made, schemas.TRAINING_LOG)
     training.log_file(schemas.TRAINING_CURVE_FILE, made.file(schemas.TRAINING_CURVE_FILE))
     log_table(training, made, schemas.TRAINING_LOG)
-    names = ("validation_perplexity", "test_perplexity", "test_bits_per_character")
-    log_figures(training, metrics, names)
-    uri = tracker.log_model(
+    # Not that of the validation text: its curve has this name here.
+    log_figures(training, metrics, ("test_perplexity", "test_bits_per_character"))
+    uri = log_model(
+        context.tracking_uri,
         training.run_id,
         made.file(schemas.LANGUAGE_MODEL_FILE),
         made.file_digest(schemas.LANGUAGE_MODEL_FILE),
@@ -109,7 +129,13 @@ def _log_to_mlflow(context: RunContext, made: Made, metrics: dict[str, float | N
     generation.end()
 
     log_clustering(tracker, context, made)
+    parent.set_tags({NOTE: _headline(made, uri)})
     return uri
+
+
+def _headline(made: Made, model_uri: str | None) -> str:
+    here, books = flow_run_here(), made.tables[schemas.BOOKS.name].num_rows
+    return run_report.headline(made.metrics(), books, model_uri, here.address if here else None)
 
 
 def _log_curve(tracked: TrackedRun, made: Made, table: Table) -> None:
@@ -128,7 +154,10 @@ def _books_report(made: Made) -> str:
     )
 
 
-def _show_in_prefect(made: Made, metrics: dict[str, float | None]) -> None:
+def _show_in_prefect(
+    context: RunContext, made: Made, metrics: dict[str, float | None], began: float
+) -> None:
+    curve = made.file(schemas.TRAINING_CURVE_FILE)
     books = made.read(schemas.BOOKS, ["book_id", "title", "language"])
     titles = dict(zip(books["book_id"].to_pylist(), books["title"].to_pylist(), strict=True))
     parts = [
@@ -145,6 +174,7 @@ def _show_in_prefect(made: Made, metrics: dict[str, float | None]) -> None:
             titles,
             _unit(made),
         ),
+        picture(curve, "Perplexity while it trained"),
         run_report.sentences_report(
             made.read(schemas.BAG_SENTENCES),
             made.read(schemas.BAG_RECOVERY),
@@ -153,16 +183,27 @@ def _show_in_prefect(made: Made, metrics: dict[str, float | None]) -> None:
             _unit(made),
         ),
         map_report(made),
-        run_report.steps_report(list(made.outcomes.values())),
     ]
-    show_markdown("report", "\n\n".join(["# bookloom", *parts]), "What this run read and made")
+    _show_report(context, made, parts, began)
     _show_tables(made)
     first = pc.equal(made.read(schemas.BAG_SENTENCES)["rank"], 1)
     best = made.read(schemas.BAG_SENTENCES, ["bag_set_id", "sentence", "score"]).filter(first)
     show_table("sentences", best.to_pylist(), "The best sentence of each bag set")
     show_map(made)
-    curve = made.file(schemas.TRAINING_CURVE_FILE)
     show_image("training-curve", curve, "Perplexity while it trained")
+
+
+def _show_report(context: RunContext, made: Made, parts: Sequence[str], began: float) -> None:
+    page = open_tracker(context.tracking_uri).page(context.mlflow_run_id)
+    outcomes = list(made.outcomes.values())
+    sizes = {outcome.step: made.num_bytes(outcome.step) for outcome in outcomes}
+    seconds = time.monotonic() - began
+    report = [
+        run_report.opening(title_here("bookloom"), page),
+        *parts,
+        run_report.steps_report(outcomes, sizes, seconds, peak_memory_bytes()),
+    ]
+    show_markdown("report", "\n\n".join(report), "What this run read and made")
 
 
 def _show_tables(made: Made) -> None:

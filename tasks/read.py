@@ -54,9 +54,9 @@ class ReadSettings(Settings):
     """Which books to read."""
 
     books: tuple[str, ...] = ("plays",)
-    """`plays` (the packaged ones), files (.txt, .md, .html, .epub, .zip), folders or patterns,
-    `gutenberg:1342`, `https://…`, `nltk:gutenberg/austen-emma.txt`, `parquet:PATH`, or a
-    catalogue, `shelf.toml`."""
+    """`plays` (the packaged ones), `watched` (the watched folder), files (.txt, .md, .html, .epub,
+    .zip), folders or patterns, `gutenberg:1342`, `https://…`, `nltk:gutenberg/austen-emma.txt`,
+    `parquet:PATH`, or a catalogue, `shelf.toml`."""
     finding: Finding = Finding()
     reading: Reading = Reading()
     split_seed: int = 0

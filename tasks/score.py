@@ -9,7 +9,7 @@ import torch
 
 from models.bundle import Bundle
 from models.picking import Picker
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 from tasks.seams.user_text import read_text
 
 

@@ -11,7 +11,7 @@ from data.schemas import TRACE
 from models.bundle import Bundle
 from models.twin import Twin
 from tasks.seams.drawing_trace import TracedText, draw_trace_png
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 from tasks.seams.user_files import beside
 from tasks.seams.user_text import read_text
 
@@ -24,7 +24,7 @@ def trace(tracking_uri: str, model_uri: str | None, text: str, out: str) -> dict
 
     Args:
         tracking_uri: MLflow's store.
-        model_uri: a registered model; the newest by default.
+        model_uri: a registered model; the champion by default.
         text: the text to read.
         out: the files' name: `.parquet` and `.png` are put behind it.
 

@@ -2,17 +2,18 @@
 
 in    a store
 does  reads every file: bytes against the manifests, rows against the tables' digests; and looks
-      for what a killed run has left half written
+      for what a killed run has left half written, which is no damage: nothing takes it for whole
 out   a list of what is damaged, where, and the remedy; a repair removes the damaged results, so
       that the next run recomputes just these
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from data.digest import TableDigest
 from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES
-from data.store import Damaged, Store
+from data.store import TEMPORARY, Damaged, Store
 from tasks.seams.manifests import (
     MANIFEST,
     Damage,
@@ -26,14 +27,13 @@ from tasks.seams.manifests import (
     results,
 )
 from tasks.seams.report import progress
-from tasks.seams.run_context import UNFINISHED, is_at_work
 from tasks.seams.run_records import RUNS
 from tasks.seams.step_cache import STORE_FORMAT
+from tasks.seams.store_lock import alone_in
+from tasks.seams.unfinished import UNFINISHED, is_at_work
 
-TEMPORARY = ".tmp"
 KNOWN = {**TABLES, **OPTIONAL_TABLES, **COMMAND_TABLES}
 RUN_AGAIN = "bookloom verify --repair removes it; the next run makes it anew"
-ONLY_REMOVED = "bookloom verify --repair removes it; nothing needs it"
 
 
 class Found(NamedTuple):
@@ -57,9 +57,17 @@ def verify(store_root: str, repair: bool = False) -> dict[str, Any]:
         `sound`; `num_results`, `num_files`, `num_bytes` looked at; `damage`, each with `what`,
         `where` and `remedy`; `not_checkable`, files whose manifest was written by a bookloom that
         did not keep their bytes' digest; `unfinished`, results that a run is at work on or will go
-        on with; and `repaired`, the folders and files that were removed.
+        on with; `left_over`, files that killed processes were writing, while no run is at work;
+        and `repaired`, the folders and files that were removed.
+
+    Raises:
+        UserMistake: a repair is asked for, and a run is at work on the store.
     """
-    store = Store(store_root)
+    with alone_in(store_root, "bookloom verify --repair") if repair else nullcontext():
+        return _looked_at(Store(store_root), repair)
+
+
+def _looked_at(store: Store, repair: bool) -> dict[str, Any]:
     sizes = store.files("")
     folders = results(store)
     found: list[Found] = []
@@ -77,12 +85,11 @@ def verify(store_root: str, repair: bool = False) -> dict[str, Any]:
             advance(sum(own.values()), folder.split("/")[1])
         found += bad_notes
         found += _records(store)
-        found += [
-            Found(name, [Damage(name, "half written")], ONLY_REMOVED, is_result=False)
-            for name in sizes
-            if name.endswith(TEMPORARY) and not busy
-        ]
+    left_over = [name for name in sizes if name.endswith(TEMPORARY) and not busy]
     repaired = [_removed(store, one) for one in found] if repair else []
+    for name in left_over if repair else ():
+        store.delete(name)
+        repaired.append(store.path(name))
     return {
         "store": store.path(""),
         "sound": not found or repair,
@@ -96,6 +103,7 @@ def verify(store_root: str, repair: bool = False) -> dict[str, Any]:
         ],
         "not_checkable": [store.path(name) for name in not_checkable],
         "unfinished": [store.path(folder) for folder in resumed],
+        "left_over": [store.path(name) for name in left_over],
         "repaired": repaired,
     }
 
@@ -107,7 +115,7 @@ def _of_result(store: Store, folder: str, own: Mapping[str, int]) -> tuple[list[
     except Damaged as error:
         return [Damage(error.name, error.cause)], []
     if manifest is None:
-        is_half_made = any(not is_settled(name) for name in own)
+        is_half_made = any(not is_settled(name) and not name.endswith(TEMPORARY) for name in own)
         return [Damage(folder, "half made: it has no manifest")] * is_half_made, []
     outcome = manifest["outcome"]
     names = [*(table["name"] for table in outcome["tables"].values()), *outcome["files"]]

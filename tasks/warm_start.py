@@ -7,20 +7,18 @@ out   the model's file; the digests of the sections that it has seen, which may 
 
 import logging
 from collections.abc import Mapping
-from hashlib import sha256
-
-import pyarrow.compute as pc
 
 from data.errors import UserMistake
-from data.schemas import SECTIONS, WARM_START_MODEL_FILE, WARM_START_SECTIONS
+from data.schemas import WARM_START_MODEL_FILE, WARM_START_SECTIONS
 from data.settings import Settings
 from data.store import Store
 from models.bundle import Bundle
-from tasks.seams.newest_run import newest_run, table_names
+from tasks.seams.champions import CHAMPION, MODEL_NAME
+from tasks.seams.learned_sections import learned_sections, text_digest
+from tasks.seams.registry import newest_model, read_bundle
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepRun, step
-from tasks.seams.tracking import read_bundle
 
 NEWEST = "newest"
 
@@ -29,7 +27,7 @@ class WarmStartSettings(Settings):
     """Whether to go on from a model that was trained on other books."""
 
     model: str | None = None
-    """An MLflow model URI, such as models:/bookloom/1 or models:/bookloom@champion; `newest` for
+    """An MLflow model URI, such as models:/bookloom/1; `champion` for the one in use, `newest` for
     the newest one; none to start afresh."""
     compare: bool = True
     """Also train a model afresh, in as many steps, to see what the warm start gains. It takes as
@@ -41,8 +39,7 @@ def model_digest(settings: WarmStartSettings, context: RunContext) -> Mapping[st
     _, bundle = _fetched(settings, context)
     digest = bundle.digest()
     learned = learned_sections(Store(context.store), digest)
-    text = "unknown" if learned is None else sha256("\n".join(learned).encode()).hexdigest()
-    return {"model": digest, "its training text": text}
+    return {"model": digest, "its training text": text_digest(learned)}
 
 
 @step(writes=(WARM_START_SECTIONS,), outside=model_digest)
@@ -63,26 +60,15 @@ def warm_start(run: StepRun, settings: WarmStartSettings) -> None:
     run.write_file(WARM_START_MODEL_FILE, bundle.to_bytes(), digest)
 
 
-def learned_sections(store: Store, digest: str) -> list[str] | None:
-    """Digests of the sections that a language model has learned from, or the models before it.
-
-    None where the store has no run that made a model of this digest.
-    """
-    names = table_names(store, newest_run(store, model_digest=digest) or {"tables": {}})
-    if SECTIONS.name not in names:
-        return None
-    sections = store.read_table(names[SECTIONS.name], ["split", "sha256"])
-    learned = sections.filter(pc.equal(sections["split"], "train"))["sha256"].to_pylist()
-    if WARM_START_SECTIONS.name in names:
-        learned += store.read_table(names[WARM_START_SECTIONS.name])["sha256"].to_pylist()
-    return sorted(set(learned))
-
-
 def _fetched(settings: WarmStartSettings, context: RunContext) -> tuple[str, Bundle]:
     if settings.model is None or context.tracking_uri is None:
         raise UserMistake(
             "A warm start needs a model.", "Set warm_start.model, such as to models:/bookloom/1."
         )
-    uri = None if settings.model == NEWEST else settings.model
+    uri = settings.model
+    if uri == NEWEST:
+        uri = newest_model(context.tracking_uri)
+    elif uri == CHAMPION:
+        uri = f"models:/{MODEL_NAME}@{CHAMPION}"
     uri, content = read_bundle(context.tracking_uri, uri)
     return uri, Bundle.from_bytes(content)

@@ -22,8 +22,8 @@ from models.twin import Twin
 from models.verbatim import longest_copy
 from models.vocabulary import Unit, Vocabulary
 from tasks.seams.newest_run import newest_run, table_names
+from tasks.seams.registry import read_bundle
 from tasks.seams.tokeniser import as_written
-from tasks.seams.tracking import read_bundle
 from tasks.seams.user_text import cut_sentences
 
 NEVER_WRITTEN = (NOTHING, START, UNKNOWN)

@@ -3,16 +3,21 @@
 import os
 import random
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.miniature import MiniatureRun, tiny_settings
+from tests.servers.object_store import ObjectStore
+
 # Machines are noisy: no example is held to a time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 HOME = Path(tempfile.mkdtemp(prefix="bookloom-tests-"))
-for name in [key for key in os.environ if key.startswith(("PREFECT_", "MLFLOW_"))]:
+OUTSIDE = ("PREFECT_", "MLFLOW_", "AWS_", "FSSPEC_")
+for name in [key for key in os.environ if key.startswith(OUTSIDE)]:
     del os.environ[name]
 os.environ |= {
     "BOOKLOOM_HOME": str(HOME),
@@ -27,6 +32,10 @@ os.environ |= {
 }
 (HOME / "prefect").mkdir()
 
+HOSTILE_TITLES = (
+    "<script>alert(1)</script> | *A* Tale",
+    "\u202e# Tale <img src=x onerror=alert(2)> ![b](javascript:alert(3)) `c` &lt;",
+)
 WHO = ("the king", "a sailor", "my lady", "the captain", "an old fool")
 DOES = ("sees", "loves", "follows", "forgets", "praises")
 WHAT = ("the sea", "a crown", "the moon", "my heart", "an empty house")
@@ -53,7 +62,7 @@ def miniature_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of five miniature books."""
     shelf = tmp_path_factory.mktemp("shelf")
     for seed in range(5):
-        title = "<script>alert(1)</script> | *A* Tale" if seed == 0 else f"Tale {seed}"
+        title = HOSTILE_TITLES[seed] if seed < len(HOSTILE_TITLES) else f"Tale {seed}"
         header = f"The Project Gutenberg eBook of {title}\n\nTitle: {title}\n\n"
         text = header + miniature_book(seed)
         (shelf / f"tale_{seed}.txt").write_text(text, encoding="utf-8")
@@ -68,3 +77,37 @@ def second_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = miniature_book(seed).replace("captain", "admiral")
         (shelf / f"novel_{seed}.txt").write_text(text, encoding="utf-8")
     return shelf
+
+
+@pytest.fixture(scope="session")
+def prefect_url() -> Iterator[str]:
+    """The address of a Prefect server that lives as long as the tests."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def miniature_run(
+    prefect_url: str, miniature_shelf: Path, tmp_path_factory: pytest.TempPathFactory
+) -> MiniatureRun:
+    """The whole pipeline, run once on the miniature shelf, in a store of its own."""
+    from flows.environment import tracking_uri
+    from flows.running import run_pipeline
+
+    store = tmp_path_factory.mktemp("store")
+    settings = tiny_settings(miniature_shelf, store)
+    return MiniatureRun(settings, store, tracking_uri(), run_pipeline(settings))
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """An S3 server, whose clients find it by this process's environment."""
+    for package in ("moto.server", "boto3", "s3fs"):
+        pytest.importorskip(package, reason=f"{package} is not installed: see the extra `test`")
+    with pytest.MonkeyPatch.context() as patched, ObjectStore().serving() as store:
+        for name, value in store.environment.items():
+            patched.setenv(name, value)
+        yield store

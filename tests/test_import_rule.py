@@ -28,6 +28,8 @@ HOMES = {
     "torch": ("tasks/", "models/"),
     "sklearn": ("models/",),
     "mlflow": (
+        "tasks/seams/machine_metrics.py",
+        "tasks/seams/registry.py",
         "tasks/seams/tracking.py",
         "tasks/seams/served_model.py",
         "tasks/seams/scoring_server.py",

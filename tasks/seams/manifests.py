@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from data.filesystems import StoreTrouble
 from data.store import PARQUET, Damaged, Store
 from tasks.seams.report import say
 
@@ -248,6 +249,8 @@ def _other_table(store: Store, table: Mapping[str, Any]) -> list[Damage]:
         is_same = (made["digest"], made["num_rows"]) == (table["digest"], table["num_rows"])
     except Damaged as damage:
         return [Damage(damage.name, damage.cause)]
+    except StoreTrouble:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         return [Damage(table["name"], f"it does not say where it came from: {error!r}")]
     if not is_same:

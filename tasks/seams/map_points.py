@@ -27,7 +27,9 @@ PALETTE = (
 _SHOWN_TERMS = 4
 _MOST_LABELS = 30
 _NAME_GAP, _NAME_ROOM = 0.045, 0.3  # of the map's height and width
-_UNSHOWABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]+")
+_UNSHOWABLE = re.compile(  # nor what turns the line around
+    "[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]+"
+)
 
 
 @dataclass(frozen=True)

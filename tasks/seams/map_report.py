@@ -23,7 +23,7 @@ from data.text_schemas import (
     TEXT_FEATURES,
 )
 from tasks.seams.map_verdict import verdict
-from tasks.seams.report import escaped, markdown_table, show_image
+from tasks.seams.report import escaped, markdown_table, picture, show_image
 from tasks.seams.run_records import Made
 from tasks.seams.text_names import titles_and_headings
 
@@ -66,6 +66,7 @@ def map_report(made: Made) -> str:
     parts = [
         "## Clusters",
         "\n".join(f"- {escaped(sentence)}" for sentence in said),
+        picture(made.file(MAP_PICTURE_FILE), "The map of the texts"),
         _clusters(made, codes),
         "The most typical text of each:",
         markdown_table(["cluster", "book", "section", "begins"], typical),
@@ -75,6 +76,7 @@ def map_report(made: Made) -> str:
         markdown_table(
             ["method", "accuracy", "NMI", "ARI", "silhouette", "stability"],
             [_scores(row) for row in rows[CLUSTER_SCORES.name]],
+            only_filled=True,
         ),
     ]
     if rows[CLUSTER_PROBES.name]:
@@ -120,7 +122,7 @@ def _clusters(made: Made, codes: pa.Table) -> str:
         ]
         for cluster in sorted(sizes)
     ]
-    return markdown_table(["cluster", "texts", "terms", "labels"], rows)
+    return markdown_table(["cluster", "texts", "terms", "labels"], rows, only_filled=True)
 
 
 def _scores(row: Mapping[str, Any]) -> list[Any]:
@@ -133,4 +135,5 @@ def _scores(row: Mapping[str, Any]) -> list[Any]:
 
 def _table(rows: list[dict[str, Any]], names: list[str]) -> str:
     header = [name.replace("_", " ") for name in names]
-    return markdown_table(header, [[row[name] for name in names] for row in rows])
+    cells = [[row[name] for name in names] for row in rows]
+    return markdown_table(header, cells, only_filled=True)

@@ -1,6 +1,7 @@
-"""Memory that a process no longer uses, handed back to the system."""
+"""Memory that a process holds, and what it no longer uses handed back to the system."""
 
 import ctypes
+import resource
 from contextlib import suppress
 
 import pyarrow as pa
@@ -13,3 +14,8 @@ def give_back_memory() -> None:
     pa.default_memory_pool().release_unused()
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def peak_memory_bytes() -> int:
+    """The most that this process has held at once, since it began."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

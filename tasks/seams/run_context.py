@@ -2,24 +2,24 @@
 
 import hashlib
 import json
-import logging
-import os
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel
 
-from data.store import Damaged, Store
+from data.store import Store
+from tasks.seams.flow_run import flow_run_here, title_here
+from tasks.seams.machine_metrics import machine_metrics
 from tasks.seams.making_again import remembering
-from tasks.seams.report import say
+from tasks.seams.report import show_link
 from tasks.seams.shards import Workers, at_hand
+from tasks.seams.store_lock import LONGEST_WAIT_MINUTES, alone_in
 from tasks.seams.surroundings import provenance
 from tasks.seams.tracking import TrackedRun, Tracker, ended_with, open_tracker
+from tasks.seams.unfinished import Unfinished, close_dead_runs
 
 SETTINGS_FILE = "settings.json"
-UNFINISHED = "unfinished"
 
 
 class RunContext(BaseModel):
@@ -53,90 +53,90 @@ def open_run(
     settings: Mapping[str, Any],
     workers: Workers = Workers(),  # noqa: B008
     downloads: str = "downloads",
+    longest_wait_minutes: float = LONGEST_WAIT_MINUTES,
 ) -> Iterator[RunContext]:
     """A run of the pipeline: its context, and an MLflow run that ends as the block ends.
 
-    A run that was killed, or failed, is gone on with by the next run of the same name, settings,
-    seed and threads: in the same MLflow run, which the store remembers while it is unfinished.
+    While another run works on the store, it waits, and begins nothing. A run that was killed, or
+    failed, is gone on with by the next run of the same name, settings, seed and threads: in the
+    same MLflow run, which the store remembers while it is unfinished. In MLflow it is called what
+    its flow run is called in Prefect, which may tell a date; each has a link to the other. Of other
+    runs whose process has died, the truth is told first.
     """
-    tracker = open_tracker(tracking_uri)
     identity = [name, seed, num_threads, tracking_uri, settings]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    unfinished = _Unfinished(Store(store), f"{UNFINISHED}/{digest[:32]}.json")
-    tracked = unfinished.reopened(tracker) or tracker.start_run(name)
-    unfinished.remember(tracked.run_id)
+    unfinished = Unfinished(Store(store), digest[:32], title_here(name))
     made_by = provenance()
-    tracked.log_params(settings)
-    tracked.log_file(SETTINGS_FILE, json.dumps(settings, indent=1, ensure_ascii=False).encode())
-    tracked.set_tags(made_by)
+    alone = alone_in(store, f"run {title_here(name)!r}", 60 * longest_wait_minutes)
+    with alone, unfinished.at_work():
+        tracker = open_tracker(tracking_uri)
+        close_dead_runs(store, tracking_uri, alone=True)
+        tracked = unfinished.reopened(tracker) or tracker.start_run(title_here(name))
+        unfinished.remember(tracked.run_id)
 
-    def note(folders: Sequence[str]) -> None:
-        unfinished.remember(tracked.run_id, folders)
+        def note(folders: Sequence[str]) -> None:
+            unfinished.remember(tracked.run_id, folders)
 
-    with ended_with(tracked), at_hand(workers), remembering(note):
-        yield RunContext(
-            store=store,
-            seed=seed,
-            num_threads=num_threads,
-            workers=workers,
-            downloads=downloads,
-            tracking_uri=tracking_uri,
-            mlflow_run_id=tracked.run_id,
-            provenance=made_by,
-            settings=dict(settings),
-        )
-    unfinished.forget()
+        with (
+            ended_with(tracked),
+            machine_metrics(tracking_uri, tracked.run_id),
+            at_hand(workers),
+            remembering(note),
+        ):
+            _tell(tracker, tracked, settings, made_by)
+            yield RunContext(
+                store=store,
+                seed=seed,
+                num_threads=num_threads,
+                workers=workers,
+                downloads=downloads,
+                tracking_uri=tracking_uri,
+                mlflow_run_id=tracked.run_id,
+                provenance=made_by,
+                settings=dict(settings),
+            )
+        unfinished.forget()
 
 
-class _Unfinished:
-    """The MLflow run of an unfinished run of the pipeline, remembered in the store."""
+@contextmanager
+def open_lone_run(
+    name: str, *, store: str, tracking_uri: str | None, settings: Mapping[str, Any]
+) -> Iterator[TrackedRun]:
+    """An MLflow run of a flow that has no steps: after a failure it is begun anew. It ends as the
+    block ends, and is closed where its process dies; the store remembers it until then.
+    """
+    close_dead_runs(store, tracking_uri)
+    tracker = open_tracker(tracking_uri)
+    tracked = tracker.start_run(title_here(name))
+    note = Unfinished(Store(store), f"lone-{tracked.run_id}", title_here(name), goes_on=False)
+    with note.at_work():
+        note.remember(tracked.run_id)
+        with ended_with(tracked):
+            _tell(tracker, tracked, settings, provenance())
+            yield tracked
+    note.forget()
 
-    def __init__(self, store: Store, name: str) -> None:
-        self._store, self._name = store, name
-        self._folders: set[str] = set()
 
-    def reopened(self, tracker: Tracker) -> TrackedRun | None:
-        """The run to go on with, unless there is none or a living process is at work on it."""
-        if not self._store.exists(self._name):
-            return None
-        try:
-            note = self._store.read_json(self._name)
-        except Damaged as damage:
-            say(f"{damage.message} Its run is not gone on with.", logging.WARNING)
-            return None
-        if note["mlflow_run_id"] is None or is_at_work(note):
-            return None
-        reopened = tracker.reopen(note["mlflow_run_id"])
-        if reopened:
-            self._folders = set(note.get("folders", []))
-            say(f"going on with the unfinished MLflow run {reopened.run_id}")
-        return reopened
-
-    def remember(self, mlflow_run_id: str | None, folders: Sequence[str] = ()) -> None:
-        """Note whose run it is, and the folders of the results that it needs."""
-        note = {
-            "mlflow_run_id": mlflow_run_id,
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-            "folders": sorted({*self._folders, *folders}),
+def _tell(
+    tracker: Tracker, tracked: TrackedRun, settings: Mapping[str, Any], made_by: Mapping[str, str]
+) -> None:
+    """Put on record at once what a run is, and in either interface where the other shows it."""
+    here, page = flow_run_here(), tracker.page(tracked.run_id)
+    tags = {
+        **made_by,
+        "mlflow.source.name": "bookloom",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": made_by["git_commit"],
+    }
+    if here:
+        tags |= {
+            "prefect.flow_run_id": here.flow_run_id,
+            "prefect.flow_run_url": here.address,
+            "prefect.tags": ", ".join(here.tags),
         }
-        self._store.write_json(self._name, note)
-
-    def forget(self) -> None:
-        self._store.delete(self._name)
-
-
-def is_at_work(note: Mapping[str, Any]) -> bool:
-    """Whether another living process of this machine works on an unfinished run."""
-    return note["host"] == socket.gethostname() and _is_alive(note["process"])
-
-
-def _is_alive(process: int) -> bool:
-    """Whether another process of this number runs here."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()
+    tracked.set_tags(tags)
+    tracked.log_params(settings)
+    written = json.dumps(settings, indent=1, ensure_ascii=False)
+    tracked.log_file(SETTINGS_FILE, written.encode())
+    if page:
+        show_link("mlflow", page.address, page.command, "This run in MLflow")

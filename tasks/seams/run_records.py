@@ -20,7 +20,7 @@ from data.text_schemas import (
     MAP_PICTURE_FILE,
 )
 from tasks.seams.making_again import check, newest_outcome, whole
-from tasks.seams.manifests import STEPS, folder_of, sealed, settled_in
+from tasks.seams.manifests import STEPS, folder_of, read_manifest, sealed, settled_in
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome, TableReference
 from tasks.seams.surroundings import surroundings
@@ -87,6 +87,14 @@ class Made:
             for row in rows
         }
 
+    def num_bytes(self, step: str) -> int:
+        """The length of all that a step has written, by its manifest; 0 where that does not tell,
+        as older ones do not.
+        """
+        folder = f"{STEPS}/{step}/{self.outcomes[step].key}"
+        manifest = self._whole(lambda: read_manifest(self.store, folder)) or {}
+        return sum(file["bytes"] for file in manifest.get("files", {}).values())
+
     def lineage(self, name: str) -> dict[str, Any]:
         """What a table says of where it came from, by its name in the store."""
         return self._whole(lambda: self.store.lineage(name))
@@ -111,9 +119,17 @@ class Made:
 
 
 def log_run(tracker: Tracker, context: RunContext, made: Made, inputs: Sequence[str]) -> TrackedRun:
-    """Log a run's figures, the digests of its tables, its inputs and the map; the run itself."""
+    """Log a run's figures, its steps' costs, the digests of its tables, its inputs and the map.
+
+    Returns:
+        The run itself.
+    """
     parent = tracker.run(context.mlflow_run_id)
     log_figures(parent, made.metrics())
+    for step, outcome in made.outcomes.items():
+        if not outcome.reused:
+            costs = {f"seconds/{step}": outcome.seconds, f"bytes/{step}": made.num_bytes(step)}
+            parent.log_metrics(costs)
     for name in inputs:
         table = made.tables[name]
         parent.log_input(name, table.digest, made.store.path(table.name))
@@ -198,17 +214,26 @@ def recorded(
         "settings": context.settings,
         "working_folder": os.getcwd(),  # books may be named from there
         "surroundings": {**surroundings(context.num_threads), **context.provenance},
-        "steps": {outcome.step: _of_step(made.store, outcome) for outcome in outcomes},
+        "steps": {outcome.step: _of_step(made, outcome) for outcome in outcomes},
         "file_digests": {name.rsplit("/", 1)[-1]: digest for name, digest in made.files.items()},
     }
-    name = f"{RUNS}/{started_unix_seconds:.3f}-{context.mlflow_run_id or 'untracked'}.json"
-    made.store.write_json(name, sealed(record))
+    made.store.write_json(_record_name(context, started_unix_seconds), sealed(record))
     return summary
+
+
+def add_to_record(
+    context: RunContext, started_unix_seconds: float, about: Mapping[str, Any]
+) -> None:
+    """Add to a run's record what became of the run after it was written."""
+    store, name = Store(context.store), _record_name(context, started_unix_seconds)
+    store.write_json(name, sealed({**store.read_json(name), **about}))
 
 
 def folders_of_run(record: Mapping[str, Any]) -> set[str]:
     """The folders of the results that a run has made or reused, wherever its store stands now."""
     paths = [*(table["path"] for table in record["tables"].values()), *record["files"].values()]
+    scores = (record.get("promotion") or {}).get("scores")
+    paths += [scores["path"]] if scores else []
     return {folder_of_path(path) for path in paths}
 
 
@@ -217,13 +242,18 @@ def folder_of_path(path: str) -> str:
     return folder_of(path[path.rindex(f"/{STEPS}/") + 1 :])
 
 
-def _of_step(store: Store, outcome: StepOutcome) -> dict[str, Any]:
-    folder = f"{STEPS}/{outcome.step}/{outcome.key}"
+def _record_name(context: RunContext, started_unix_seconds: float) -> str:
+    return f"{RUNS}/{started_unix_seconds:.3f}-{context.mlflow_run_id or 'untracked'}.json"
+
+
+def _of_step(made: Made, outcome: StepOutcome) -> dict[str, Any]:
+    store, folder = made.store, f"{STEPS}/{outcome.step}/{outcome.key}"
     return {
         "folder": folder,
         "reused": outcome.reused,
         "reasons": outcome.reasons,
         "seconds": outcome.seconds,
+        "bytes": made.num_bytes(outcome.step),
         "settled": {
             name.rsplit("/", 1)[-1]: store.read_json(name) for name in settled_in(store, folder)
         },

@@ -11,14 +11,46 @@ import pyarrow as pa
 from data.stop_words import stop_words_of
 from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Unit
-from tasks.seams.report import escaped, markdown_table, visible
+from tasks.seams.quantities import size
+from tasks.seams.report import escaped, linked, markdown_table, visible
 from tasks.seams.step_cache import StepOutcome
 from tasks.seams.tokeniser import as_written
+from tasks.seams.tracking import Page
 
 NUM_SHOWN_WORDS = 12
 NUM_NEIGHBOURS = 6
 MOST_SHOWN_BOOKS = 200
+MOST_SHOWN_REASONS = 6
 SEARCHED_NEIGHBOURS = 4000  # the vectors of rare words are hardly trained
+
+
+def opening(title: str, page: Page | None) -> str:
+    """The head of a report: what the run is called, and where MLflow shows it."""
+    heading = f"# {escaped(title)}"
+    return f"{heading}\n\nIn MLflow: {linked(page.address, page.command)}" if page else heading
+
+
+def headline(
+    metrics: Mapping[str, float | None], num_books: int, model_uri: str | None, address: str | None
+) -> str:
+    """What a run has reached, in a few lines, for who looks at many runs side by side."""
+    figures = [
+        ("test_perplexity", ".1f", "perplexity **{}** on test text"),
+        ("mixture_test_perplexity", ".1f", "{} mixed with the n-gram model"),
+        ("test_bits_per_character", ".3f", "{} bits per character"),
+        ("bag_words_recovered", ".1%", "{} of hidden words found"),
+        ("num_clusters", ".0f", "{} clusters of texts"),
+        ("cluster_nmi", ".3f", "NMI {} with their labels"),
+    ]
+    told = [
+        words.format(f"{value:{form}}")
+        for name, form, words in figures
+        if (value := metrics.get(name)) is not None
+    ]
+    text = f"{', '.join([f'{num_books:,} books', *told])}."
+    links = [f"Model {model_uri}."] if model_uri else []
+    links += [f"[This run in Prefect]({address})"] if address else []
+    return " ".join([text, *links])
 
 
 def books_report(
@@ -39,21 +71,21 @@ def books_report(
             book["language"] or "",
             book["split"],
             book["num_characters"],
-            _sections_found(headings[book["book_id"]]),
             _removed(receipt_of[book["book_id"]]),
+            _sections_found(headings[book["book_id"]]),
         ]
         for book in books.slice(0, MOST_SHOWN_BOOKS).to_pylist()
     ]
     text = f"## Books\n\n{books.num_rows:,} read, {refusals.num_rows:,} refused.\n\n"
     if refusals.num_rows:
-        refused = [
-            [r["source"], r["reason"], r["remedy"], r["offset"]]
-            for r in refusals.slice(0, MOST_SHOWN_BOOKS).to_pylist()
-        ]
-        text += markdown_table(["refused", "reason", "remedy", "byte"], refused)
+        refused = refusals.slice(0, MOST_SHOWN_BOOKS).to_pylist()
+        text += "\n".join(
+            f"- **{escaped(r['source'])}** {escaped(r['reason'])} *{escaped(r['remedy'])}*"
+            for r in refused
+        )
         text += _and_more(refusals, "refusals") + "\n\n"
-    names = ["title", "author", "genre", "language", "split", "characters", "sections", "removed"]
-    return text + markdown_table(names, rows) + _and_more(books, "books")
+    names = ["title", "author", "genre", "language", "split", "characters", "removed", "sections"]
+    return text + markdown_table(names, rows, only_filled=True) + _and_more(books, "books")
 
 
 def _sections_found(headings: Sequence[str]) -> str:
@@ -222,24 +254,60 @@ def sentences_report(
         bags = " \\| ".join(escaped(" ".join(map(visible, bag))) for bag in row["bags"])
         parts.append(
             f"- true: *{escaped(as_written(row['true_tokens'], unit))}*\n"
-            f"- picked: *{escaped(as_written(row['picked_tokens'], unit))}*\n"
-            f"- bags: {bags}"
+            f"  - picked: *{escaped(as_written(row['picked_tokens'], unit))}*\n"
+            f"  - bags: {bags}"
         )
     return "\n\n".join(parts)
 
 
-def steps_report(outcomes: Sequence[StepOutcome]) -> str:
-    """What ran, what was reused, and why."""
-    rows = [
+def steps_report(
+    outcomes: Sequence[StepOutcome],
+    num_bytes: Mapping[str, int],
+    publishing_seconds: float,
+    peak_bytes: int,
+) -> str:
+    """What ran, what was reused, what it cost, and why.
+
+    Args:
+        outcomes: of the steps, in their order.
+        num_bytes: what each has written, or had written when it was reused.
+        publishing_seconds: what putting the run on record has taken so far.
+        peak_bytes: the most that the run's process has held at once.
+    """
+    rows: list[list[Any]] = [
         [
             outcome.step,
             "reused" if outcome.reused else "ran",
-            outcome.seconds,
-            "; ".join(outcome.reasons[:4]),
+            None if outcome.reused else f"{outcome.seconds:,.1f}",
+            size(num_bytes[outcome.step]),
         ]
         for outcome in outcomes
     ]
-    return "## Steps\n\n" + markdown_table(["step", "", "seconds", "why"], rows)
+    rows.append(["publish", "ran", f"{publishing_seconds:,.1f}", None])
+    seconds = sum(outcome.seconds for outcome in outcomes) + publishing_seconds
+    written = sum(num_bytes[outcome.step] for outcome in outcomes if not outcome.reused)
+    return "\n\n".join(
+        [
+            "## Steps",
+            f"{seconds:,.0f} s of work, {size(written)} written. The run's process held at most "
+            f"{size(peak_bytes)} of memory; processes that worked on shards are not in that.",
+            markdown_table(["step", "", "seconds", "size of results"], rows),
+            *_why(outcomes),
+        ]
+    )
+
+
+def _why(outcomes: Sequence[StepOutcome]) -> list[str]:
+    """Why steps ran; those that ran for the same reasons together."""
+    steps_of: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if not outcome.reused:
+            rest = len(outcome.reasons) - MOST_SHOWN_REASONS
+            more = [f"and {rest} more"] if rest > 0 else []
+            reasons = "; ".join([*outcome.reasons[:MOST_SHOWN_REASONS], *more])
+            steps_of.setdefault(reasons, []).append(outcome.step)
+    told = [f"- {', '.join(own)}: {escaped(reasons)}" for reasons, own in steps_of.items()]
+    return ["Why they ran:", "\n".join(told)] if told else ["Nothing had changed."]
 
 
 def _plainly(values: Mapping[str, float]) -> str:

@@ -12,7 +12,8 @@ numbers, the seed and the number of threads. What a step writes stands in the st
     steps/<step>/<key>/<table>.parquet      and, last of all, manifest.json
 
 so that a manifest means whole tables. A step that runs says which part of its key is new. A result
-that is damaged is made again, whoever finds it: who would reuse it, or who reads it.
+that is damaged is made again, whoever finds it: who would reuse it, or who reads it. A step that
+fails for what may pass is tried again (`retrying`), and finds the shards and checkpoints it made.
 """
 
 import hashlib
@@ -22,16 +23,18 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
 from prefect import Task
 from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
 from pydantic import BaseModel
 
 from data.errors import UserMistake
+from data.filesystems import StoreTrouble
 from data.schemas import Table
 from data.settings import Settings
 from data.store import Damaged, Store
@@ -50,11 +53,15 @@ from tasks.seams.manifests import (
     write_manifest,
 )
 from tasks.seams.report import say
+from tasks.seams.retrying import tried_again
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_run import StepRun as StepRun
 from tasks.seams.step_run import TableReference as TableReference
+from tasks.seams.store_lock import must_be_held
 
 STORE_FORMAT = "2"  # raise it when the meaning of a stored table changes without its code
+IN_STEP = "in the step "
+"""How a note begins that an error carries out of a step: then comes the step's name."""
 SHOWN_REASONS = 6
 S = TypeVar("S", bound=Settings)
 
@@ -71,6 +78,17 @@ class StepOutcome(BaseModel):
     tables: dict[str, TableReference]
     files: dict[str, str]
     """Digests of the files beside the tables, by their name in the store."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Nothing: Prefect would look for what is in it by its address, and draw lines in its graph
+        between steps whose outcomes happen to hold the same string.
+        """
+        return iter(())
+
+
+def unlinked(outcomes: Sequence[StepOutcome]) -> Any:
+    """Outcomes to hand to a task without a line from each in Prefect's graph."""
+    return quote(list(outcomes))
 
 
 def step(
@@ -102,7 +120,11 @@ def step(
         name = work.__name__
 
         def run_step(context: RunContext, settings: S, *upstream: StepOutcome) -> StepOutcome:
-            outcome = made(context, settings, upstream)
+            try:
+                outcome = made(context, settings, upstream)
+            except Exception as error:
+                error.add_note(f"{IN_STEP}{name}")
+                raise
             folder = f"{STEPS}/{name}/{outcome.key}"
             remember(folder, outcome, partial(made, context, settings, upstream))
             return outcome
@@ -113,6 +135,7 @@ def step(
             upstream: Sequence[StepOutcome],
             damaged: Sequence[str] = (),
         ) -> StepOutcome:
+            must_be_held(context.store)
             inputs = _named(reads, may_read, upstream)
             input_files = {
                 file: digest
@@ -189,7 +212,11 @@ def step(
         return cast(
             "Task[..., StepOutcome]",
             prefect_task(
-                name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False
+                name=name,
+                task_run_name=name,
+                cache_policy=NO_CACHE,
+                persist_result=False,
+                **tried_again(),
             )(run_step),
         )
 
@@ -238,9 +265,12 @@ def _undamaged(attempt: Callable[[], StepRun], store: Store, folder: str) -> Ste
         try:
             return attempt()
         except UserMistake as error:
-            damage = _damage_behind(error)
-            if damage is None or damage.name in met:
+            trouble = _trouble_behind(error)
+            if isinstance(trouble, StoreTrouble):
+                raise trouble from trouble.__cause__
+            if trouble is None or trouble.name in met:
                 raise
+            damage = trouble
             say(f"{damage.message} It is made again.", logging.WARNING)
             met.add(damage.name)
             if folder_of(damage.name) == folder:  # what a killed run has left of this step
@@ -249,9 +279,9 @@ def _undamaged(attempt: Callable[[], StepRun], store: Store, folder: str) -> Ste
                 make_again(store, damage)
 
 
-def _damage_behind(error: BaseException | None) -> Damaged | None:
-    """The damage that a mistake is or comes from: to a step it may look like unfit text."""
-    while error is not None and not isinstance(error, Damaged):
+def _trouble_behind(error: BaseException | None) -> Damaged | StoreTrouble | None:
+    """What of the store a mistake is or comes from: to a step it may look like unfit text."""
+    while error is not None and not isinstance(error, Damaged | StoreTrouble):
         error = error.__cause__
     return error
 

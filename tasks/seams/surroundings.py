@@ -22,10 +22,11 @@ NONE = "none"
 
 
 def provenance() -> dict[str, str]:
-    """The git commit and the lock's digest, for the tables' lineage."""
+    """The git commit, in an image that which it was built of, and the lock's digest."""
+    commit = _git("rev-parse", "HEAD").strip() or os.environ.get("BOOKLOOM_GIT_COMMIT", "unknown")
     lock = PROJECT_ROOT / LOCK_FILE
     return {
-        "git_commit": _git("rev-parse", "HEAD").strip() or "unknown",
+        "git_commit": commit,
         "lock_digest": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else NONE,
     }
 

@@ -1,4 +1,4 @@
-"""MLflow's home: a run for each pipeline run, child runs for its parts, models, input tables.
+"""MLflow's runs: one for each pipeline run, child runs for its parts, the tables that it read.
 
 `open_tracker(None)` gives a twin that does nothing, for tests and for runs without tracking. MLflow
 is imported when a store is opened, not before: the short commands need not wait for it.
@@ -12,18 +12,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
-from data.errors import UserMistake
-from data.schemas import LANGUAGE_MODEL_FILE
-
-MODEL_NAME = "bookloom"
-PROJECT_ROOT = Path(__file__).parents[2]
+EXPERIMENT = "bookloom"
+PART = "part"  # a child's tag: what of its parent's work it stands for
+NOTE = "mlflow.note.content"  # the description that MLflow shows above a run
 METRICS_AT_ONCE = 1000  # MLflow's limit for one batch
 MOST_DIGEST_CHARACTERS = 36  # MLflow's column; the full digest stands in the run's tags
-SERVED_WITH = ("torch", "numpy", "safetensors", "pyarrow", "nltk")
-SERVED_CODE = ("models", "data", "tasks")
 SQLITE = "sqlite:///"
+GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or a deleted one
+UI_ADDRESS = "http://127.0.0.1:5000"  # of `mlflow ui` where its user names no other
 NO_TRACKING = "none"
 """As a tracking URI: nothing is tracked, nothing is registered."""
 
@@ -58,8 +57,18 @@ class TrackedRun(Protocol):
         ...
 
     def end(self, status: str = "FINISHED") -> None:
-        """Close the run: FINISHED, FAILED or KILLED."""
+        """Close the run, and with it those of its children that are open: FINISHED, FAILED or
+        KILLED.
+        """
         ...
+
+
+class Page(NamedTuple):
+    """Where MLflow's user interface shows a run."""
+
+    address: str
+    command: str | None
+    """What serves that address first; none where a server does anyway."""
 
 
 class Tracker(Protocol):
@@ -69,8 +78,10 @@ class Tracker(Protocol):
         """A new run of the pipeline."""
         ...
 
-    def child(self, parent_run_id: str | None, name: str) -> TrackedRun:
-        """The run of this name under another: a new one, unless a killed run has made it."""
+    def child(self, parent_run_id: str | None, part: str) -> TrackedRun:
+        """The run that stands for a part of another: a new one, unless a killed run has made it.
+        It is called after both, so that two runs' parts can be told apart side by side.
+        """
         ...
 
     def run(self, run_id: str | None) -> TrackedRun:
@@ -81,14 +92,12 @@ class Tracker(Protocol):
         """A run that was killed, open again; none if the store knows it no longer."""
         ...
 
-    def log_model(
-        self,
-        run_id: str | None,
-        bundle: bytes,
-        digest: str,
-        example_bags: Sequence[Sequence[str]],
-    ) -> str | None:
-        """Register a language model, unless one of this digest is there; gives its URI."""
+    def close(self, run_id: str | None, status: str) -> bool:
+        """End a run that is still said to be running; whether it was."""
+        ...
+
+    def page(self, run_id: str | None) -> Page | None:
+        """Where people see a run, if anywhere."""
         ...
 
 
@@ -99,13 +108,25 @@ def open_tracker(tracking_uri: str | None) -> Tracker:
     return _MlflowTracker(tracking_uri)
 
 
+def open_client(tracking_uri: str) -> Any:
+    """MLflow's client of a store; the folder of a database that is a file is made."""
+    import mlflow
+
+    if tracking_uri.startswith(SQLITE):
+        Path(tracking_uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    return mlflow.MlflowClient(tracking_uri)
+
+
 @contextmanager
 def ended_with(run: TrackedRun) -> Iterator[TrackedRun]:
     """The run, which ends as the block does: FINISHED, FAILED or KILLED."""
     try:
         yield run
     except BaseException as error:
-        run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        try:
+            run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        except Exception as unsaid:  # the first error is the one to tell
+            error.add_note(f"MLflow was not told that run {run.run_id} has ended: {unsaid}")
         raise
     run.end()
 
@@ -120,65 +141,6 @@ def training_metrics(row: Mapping[str, Any]) -> dict[str, float]:
         for name in ("learning_rate", "gradient_norm", "tokens_per_second", "share_of_peak"):
             metrics[name] = row[name]
     return metrics
-
-
-def read_bundle(tracking_uri: str, model_uri: str | None) -> tuple[str, bytes]:
-    """(URI, bytes) of a registered language model; the newest one of the store by default.
-
-    An absolute path is that of a model's folder, as MLflow writes it; no store is asked.
-
-    Raises:
-        UserMistake: there is no such model.
-    """
-    if model_uri and os.path.isabs(model_uri):
-        path = Path(model_uri, "artifacts", LANGUAGE_MODEL_FILE)
-        if not path.is_file():
-            raise UserMistake(f"There is no bookloom model at {path}.", "Correct --model.")
-        return model_uri, path.read_bytes()
-    import mlflow
-
-    tracker = _MlflowTracker(tracking_uri)
-    uri = model_uri or tracker.newest_model()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            mlflow.set_tracking_uri(tracking_uri)
-            path = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{uri.rstrip('/')}/artifacts/{LANGUAGE_MODEL_FILE}",
-                dst_path=folder,
-                tracking_uri=tracking_uri,
-            )
-            return uri, Path(path).read_bytes()
-    except (mlflow.exceptions.MlflowException, OSError, ValueError) as error:
-        raise UserMistake(
-            f"There is no bookloom model at {uri} in {tracking_uri}: {_first_line(error)}",
-            "Name a model with --model, such as models:/bookloom/1, or leave it out.",
-        ) from error
-
-
-def models_in_use(tracking_uri: str) -> dict[str, str]:
-    """The registered models that somebody may be using: those under an alias, and the newest one.
-
-    Returns:
-        Their digests, each with the URI that uses it.
-
-    Raises:
-        UserMistake: the registry does not answer.
-    """
-    if tracking_uri == NO_TRACKING:
-        return {}
-    if tracking_uri.startswith(SQLITE) and not Path(tracking_uri.removeprefix(SQLITE)).exists():
-        return {}  # asking would make it
-    from mlflow.exceptions import MlflowException
-
-    tracker = _MlflowTracker(tracking_uri)
-    try:
-        return tracker.models_in_use()
-    except (MlflowException, OSError) as error:
-        raise UserMistake(
-            f"The registry {tracking_uri} does not say which models are in use: "
-            f"{_first_line(error)}",
-            "Correct MLFLOW_TRACKING_URI, or start its server.",
-        ) from error
 
 
 class _MlflowRun:
@@ -247,30 +209,33 @@ class _MlflowRun:
         )
 
     def end(self, status: str = "FINISHED") -> None:
+        run = self._client.get_run(self.run_id)
+        children = f"tags.`mlflow.parentRunId` = '{self.run_id}' and attributes.status = 'RUNNING'"
+        for child in self._client.search_runs([run.info.experiment_id], children):
+            self._client.set_terminated(child.info.run_id, status)
         self._client.set_terminated(self.run_id, status)
 
 
 class _MlflowTracker:
     def __init__(self, tracking_uri: str) -> None:
-        import mlflow
-
-        if tracking_uri.startswith(SQLITE):
-            Path(tracking_uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         self._uri = tracking_uri
-        self._client = mlflow.MlflowClient(tracking_uri)
+        self._client = open_client(tracking_uri)
 
     def start_run(self, name: str) -> TrackedRun:
         run = self._client.create_run(self._experiment(), run_name=name)
         return _MlflowRun(self._client, run.info.run_id)
 
-    def child(self, parent_run_id: str | None, name: str) -> TrackedRun:
-        tags = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
-        if parent_run_id:
-            siblings = f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
-            named = f"{siblings} and attributes.run_name = '{name}'"
-            for run in self._client.search_runs([self._experiment()], named):
-                return _MlflowRun(self._client, run.info.run_id)
-        run = self._client.create_run(self._experiment(), run_name=name, tags=tags)
+    def child(self, parent_run_id: str | None, part: str) -> TrackedRun:
+        parent = self._client.get_run(parent_run_id)
+        experiment = parent.info.experiment_id
+        own = f"tags.`mlflow.parentRunId` = '{parent_run_id}' and tags.{PART} = '{part}'"
+        for run in self._client.search_runs([experiment], own):
+            if run.info.status != "RUNNING":
+                self._client.update_run(run.info.run_id, status="RUNNING")
+            return _MlflowRun(self._client, run.info.run_id)
+        name = f"{part} ({parent.info.run_name})"
+        tags = {"mlflow.parentRunId": parent_run_id, PART: part}
+        run = self._client.create_run(experiment, run_name=name, tags=tags)
         return _MlflowRun(self._client, run.info.run_id)
 
     def run(self, run_id: str | None) -> TrackedRun:
@@ -283,96 +248,36 @@ class _MlflowTracker:
         assert run_id is not None
         try:
             self._client.update_run(run_id, status="RUNNING")
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code not in GONE:
+                raise
             return None
         return _MlflowRun(self._client, run_id)
 
-    def log_model(
-        self,
-        run_id: str | None,
-        bundle: bytes,
-        digest: str,
-        example_bags: Sequence[Sequence[str]],
-    ) -> str | None:
-        import mlflow
-        import pandas as pd
-        from mlflow.models import ModelSignature
-        from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
-        from mlflow.types.schema import Array, DataType
+    def close(self, run_id: str | None, status: str) -> bool:
+        from mlflow.exceptions import MlflowException
 
-        for version in self._versions():
-            if version.tags.get("digest") == digest:
-                return f"models:/{MODEL_NAME}/{version.version}"
-        signature = ModelSignature(
-            inputs=Schema([ColSpec(Array(Array(DataType.string)), "bags")]),
-            outputs=Schema(
-                [
-                    ColSpec(DataType.string, "bag_set_id"),
-                    ColSpec(DataType.long, "rank"),
-                    ColSpec(Array(DataType.string), "tokens"),
-                    ColSpec(DataType.string, "sentence"),
-                    ColSpec(DataType.double, "log_probability_nats"),
-                    ColSpec(DataType.double, "score"),
-                ]
-            ),
-            params=ParamSchema(
-                [
-                    ParamSpec("beam_width", DataType.long, 64),
-                    ParamSpec("frequency_discount", DataType.double, None),
-                    ParamSpec("num_sentences", DataType.long, 1),
-                ]
-            ),
-        )
-        from importlib.metadata import version as version_of
+        try:
+            run = self._client.get_run(run_id)
+            if run.info.status != "RUNNING":
+                return False
+        except MlflowException:  # deleted, or of another store
+            return False
+        _MlflowRun(self._client, run.info.run_id).end(status)
+        return True
 
-        mlflow.set_tracking_uri(self._uri)
-        example = pd.DataFrame({"bags": [[list(bag) for bag in example_bags]]})
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / LANGUAGE_MODEL_FILE
-            path.write_bytes(bundle)
-            with mlflow.start_run(run_id=run_id):
-                info = mlflow.pyfunc.log_model(
-                    name="language_model",
-                    python_model=str(Path(__file__).parent / "served_model.py"),
-                    artifacts={"bundle": str(path)},
-                    code_paths=[str(PROJECT_ROOT / name) for name in SERVED_CODE],
-                    signature=signature,
-                    input_example=example,
-                    pip_requirements=[f"{name}=={version_of(name)}" for name in SERVED_WITH],
-                    registered_model_name=MODEL_NAME,
-                )
-        number = str(info.registered_model_version)
-        self._client.set_model_version_tag(MODEL_NAME, number, "digest", digest)
-        return f"models:/{MODEL_NAME}/{number}"
-
-    def newest_model(self) -> str:
-        """URI of the newest registered language model."""
-        versions = self._versions()
-        if not versions:
-            raise UserMistake(
-                f"There is no model in {self._uri} yet.", "Make one first: bookloom run."
-            )
-        return f"models:/{MODEL_NAME}/{max(int(version.version) for version in versions)}"
-
-    def models_in_use(self) -> dict[str, str]:
-        """See the function of this name."""
-        versions = {int(version.version): version for version in self._versions()}
-        if not versions:
-            return {}
-        # The search leaves aliases out.
-        aliases = self._client.get_registered_model(MODEL_NAME).aliases
-        uris = {max(versions): f"models:/{MODEL_NAME}/{max(versions)}"}
-        uris |= {int(number): f"models:/{MODEL_NAME}@{alias}" for alias, number in aliases.items()}
-        tags = {number: versions[number].tags for number in uris if number in versions}
-        return {tag["digest"]: uris[number] for number, tag in tags.items() if "digest" in tag}
-
-    def _versions(self) -> list[Any]:
-        return list(self._client.search_model_versions(f"name='{MODEL_NAME}'"))
+    def page(self, run_id: str | None) -> Page | None:
+        experiment = self._client.get_run(run_id).info.experiment_id
+        path = f"#/experiments/{experiment}/runs/{run_id}"
+        if self._uri.startswith(("http://", "https://")):
+            return Page(f"{_without_password(self._uri).rstrip('/')}/{path}", None)
+        store = f"--backend-store-uri '{_without_password(self._uri)}'"
+        return Page(f"{UI_ADDRESS}/{path}", f".venv/bin/mlflow ui --host 127.0.0.1 {store}")
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
-        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", MODEL_NAME)
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
             location = None
@@ -381,7 +286,8 @@ class _MlflowTracker:
                 database = Path(self._uri.removeprefix(SQLITE))
                 location = (database.parent / "artifacts").resolve().as_uri()
             with suppress(MlflowException):  # another run may have made it meanwhile
-                return str(self._client.create_experiment(name, artifact_location=location))
+                kind = {"mlflow.experimentKind": "custom_model_development"}  # which pages it has
+                return str(self._client.create_experiment(name, location, kind))
             experiment = self._client.get_experiment_by_name(name)
         assert experiment is not None
         return str(experiment.experiment_id)
@@ -409,7 +315,7 @@ class _NoTracker:
     def start_run(self, name: str) -> TrackedRun:
         return _NoRun()
 
-    def child(self, parent_run_id: str | None, name: str) -> TrackedRun:
+    def child(self, parent_run_id: str | None, part: str) -> TrackedRun:
         return _NoRun()
 
     def run(self, run_id: str | None) -> TrackedRun:
@@ -418,13 +324,10 @@ class _NoTracker:
     def reopen(self, run_id: str | None) -> TrackedRun | None:
         return _NoRun()
 
-    def log_model(
-        self,
-        run_id: str | None,
-        bundle: bytes,
-        digest: str,
-        example_bags: Sequence[Sequence[str]],
-    ) -> str | None:
+    def close(self, run_id: str | None, status: str) -> bool:
+        return False
+
+    def page(self, run_id: str | None) -> Page | None:
         return None
 
 
@@ -438,5 +341,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+def _without_password(uri: str) -> str:
+    """An address as it may be shown: without who logs in and how."""
+    parts = urlsplit(uri)
+    return parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]).geturl() if parts.netloc else uri

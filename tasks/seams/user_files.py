@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data.errors import UserMistake
+from data.filesystems import StoreTrouble
 from data.store import Store
 
 
@@ -21,5 +22,5 @@ def beside(out: str) -> Iterator[tuple[Store, str]]:
         raise UserMistake(f"--out {out} names no file.", remedy)
     try:
         yield Store(folder or "."), name
-    except OSError as error:
-        raise UserMistake(f"{out} cannot be written: {error.strerror or error}.", remedy) from error
+    except StoreTrouble as error:
+        raise UserMistake(f"{out} cannot be written: {error.cause}.", remedy) from error

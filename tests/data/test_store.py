@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import UserMistake
+from data.filesystems import StoreTrouble
 from data.schemas import Column, Table
 from data.store import Store, TableWriter
 
@@ -32,10 +33,13 @@ OLD = {"book_id": ["emma"], "pages": [474]}
 NEW = {"book_id": ["emma", "ulysses"], "pages": [474, None]}
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=["folder", "memory", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "folder":
         yield str(tmp_path / "store")
+        return
+    if request.param == "s3":
+        yield request.getfixturevalue("object_store").new_bucket(f"b{uuid.uuid4().hex}") + "/store"
         return
     root = f"memory://{uuid.uuid4().hex}"
     yield root
@@ -243,8 +247,10 @@ def test_a_crash_before_the_rename_leaves_the_old_table_and_nothing_else(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, moment, fail)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(StoreTrouble, match="No space left on device") as caught:
             publish(store, NEW)
+    assert caught.value.path == str(tmp_path / NAME)
+    assert "Free some space" in caught.value.remedy
     ((old, temporary),) = seen
     assert old == NAME
     assert temporary.startswith(f"{NAME}.")

@@ -99,3 +99,14 @@ def test_the_summary_shows_sentences_as_written(
     assert "hidden characters found" in text
     first = rows(miniature_run, character_run, "recovery_examples")[0]
     assert f"  true    {''.join(first['true_tokens'])}\n" in text
+
+
+def test_characters_and_words_compete_for_nothing(
+    miniature_run: Any, character_run: dict[str, Any]
+) -> None:
+    promotion = character_run["promotion"]
+    assert promotion["verdict"] == "refused"
+    assert "It predicts characters in lower case, models:/bookloom/" in promotion["reason"]
+    assert "can't be compared" in promotion["reason"]
+    assert promotion["nats_per_character"] is None
+    assert miniature_run.summary["promotion"]["verdict"] == "promoted"

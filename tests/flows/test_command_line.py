@@ -16,7 +16,7 @@ import pytest
 from flows.answers import written_text
 from models.bundle import Bundle
 from tasks.score import score_text
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 from tasks.write import WriteSettings, write
 
 BOOKLOOM = str(Path(sys.executable).with_name("bookloom"))

@@ -15,7 +15,7 @@ from data.errors import UserMistake
 from flows.generate import generate as generate_flow
 from models.bundle import Bundle
 from tasks.generate import GenerateSettings, generate
-from tasks.seams.tracking import read_bundle
+from tasks.seams.registry import read_bundle
 
 SET = "the my an | king lady sailor | sees loves | the a my | sea moon heart | . !\n"
 

@@ -9,7 +9,7 @@ import mlflow
 import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from data.digest import TableDigest
 from data.errors import UserMistake
@@ -21,7 +21,8 @@ from models.bundle import Bundle
 from tasks.generate import GenerateSettings, generate
 from tasks.lineage import lineage
 from tasks.score import score
-from tasks.seams.tracking import read_bundle
+from tasks.seams.newest_run import newest_run
+from tasks.seams.registry import read_bundle
 
 STEPS = {
     "read", "tokenise", "count", "encode", "embed", "train", "tune", "evaluate", "pick",
@@ -100,6 +101,27 @@ def test_second_run_recomputes_nothing(miniature_run: Any) -> None:
     assert again["metrics"] == miniature_run.summary["metrics"]
     assert again["model"]["uri"] == miniature_run.summary["model"]["uri"]
     assert "no step was recomputed" in summary_text(again)
+    # It still leaves its record, in the store, in MLflow and in Prefect.
+    assert again["mlflow_run_id"] != miniature_run.summary["mlflow_run_id"]
+    store = Store(str(miniature_run.store))
+    assert newest_run(store, mlflow_run_id=again["mlflow_run_id"])
+    run = mlflow.MlflowClient(miniature_run.tracking_uri).get_run(again["mlflow_run_id"])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_perplexity"] == again["metrics"]["test_perplexity"]
+    assert not [name for name in run.data.metrics if name.startswith(("seconds/", "bytes/"))]
+    [report] = [one for one in reports() if str(one.flow_run_id) == flow_run_of(run)]
+    assert "Nothing had changed." in report.data
+
+
+def flow_run_of(run: Any) -> str:
+    return str(run.data.tags["prefect.flow_run_id"])
+
+
+def reports() -> list[Any]:
+    only = ArtifactFilter(key=ArtifactFilterKey(any_=["report"]))
+    with get_client(sync_client=True) as client:
+        found: list[Any] = client.read_artifacts(artifact_filter=only)
+    return found
 
 
 def test_a_setting_reruns_what_depends_on_it_and_no_more(miniature_run: Any) -> None:
@@ -133,7 +155,7 @@ def test_mlflow_has_the_run_its_children_and_the_model(miniature_run: Any) -> No
         entry.dataset.name for entry in parent.inputs.dataset_inputs
     }
     children = {
-        run.info.run_name: run
+        run.data.tags["part"]: run
         for run in client.search_runs(
             [parent.info.experiment_id],
             f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'",
@@ -264,7 +286,8 @@ def test_no_book_left_is_a_mistake_with_its_reason(miniature_run: Any, tmp_path:
         run_pipeline(settings)
     client = mlflow.MlflowClient(miniature_run.tracking_uri)
     experiment = client.get_experiment_by_name("bookloom")
-    newest = client.search_runs([experiment.experiment_id], "attributes.run_name = 'miniature'")[0]
+    named = "attributes.run_name LIKE 'retrain gone.txt % miniature'"
+    [newest] = client.search_runs([experiment.experiment_id], named)
     assert newest.info.status == "FAILED"
 
 

@@ -133,8 +133,8 @@ def test_mlflow_has_both_trainings(miniature_run: Any, warm_run: dict[str, Any])
     )
     assert {child.info.status for child in children} == {"FINISHED"}
     last_loss = {
-        child.info.run_name: child.data.metrics["validation_loss_nats_per_token"]
+        child.data.tags["part"]: child.data.metrics["validation_loss_nats_per_token"]
         for child in children
-        if child.info.run_name.startswith("training")
+        if child.data.tags["part"].startswith("training")
     }
     assert last_loss["training"] < last_loss["training afresh"]

@@ -55,7 +55,8 @@ def histories(folder: Path, num_runs: int = 1) -> dict[str, list[tuple[int, floa
     assert [run.info.status for run in whole] == ["FINISHED"] * num_runs
     first = whole[0].info.run_id
     [child] = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == first]
-    assert child.info.run_name == "training"
+    assert child.info.run_name == "training (killed)"
+    assert child.info.status == "FINISHED"
     clocked = ("tokens_per_second", "share_of_peak")
     return {
         name: [(m.step, m.value) for m in client.get_metric_history(child.info.run_id, name)]

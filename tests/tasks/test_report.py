@@ -6,10 +6,13 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 
 from tasks.seams import report
 from tasks.seams.report import CONTROL_CHARACTERS, escaped, markdown_table
@@ -97,6 +100,12 @@ def test_a_table_has_as_many_rows_and_cells_as_it_was_given(rows: list[list[str]
     assert set(tags) <= {"table", "thead", "tbody", "tr", "th", "td"}
 
 
+def test_columns_in_which_nothing_stands_can_be_left_out() -> None:
+    rows = [["a", None, "", 0], ["b", "", None, None]]
+    table = markdown_table(["n", "o", "p", "q"], rows, only_filled=True)
+    assert table.split("\n") == ["| n | q |", "|---|---|", "| a | 0 |", "| b |  |"]
+
+
 def test_numbers_in_a_table() -> None:
     assert markdown_table(["n"], [[0.000123456], [12345.678], [-3], [True]]).split("\n")[2:] == [
         "| 0.0001235 |",
@@ -144,3 +153,46 @@ def test_outside_prefect_lines_go_to_the_log_and_artifacts_nowhere(
     report.show_image("key", b"\x89PNG", "a picture")
     assert caplog.messages == ["read 38 books"]
     assert report.data_url(b"\x89PNG") == "data:image/png;base64,iVBORw=="
+
+
+@pytest.fixture
+def never_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report._Server, "no_bars_before", 0.0)
+    monkeypatch.setattr(report._Server, "no_waiting_before", 0.0)
+
+
+def test_a_server_that_was_waited_for_in_vain_is_not_waited_for_again(
+    never_away: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    retries: list[int] = []
+
+    def refused() -> str:
+        retries.append(PREFECT_CLIENT_MAX_RETRIES.value())
+        raise httpx.ConnectError("Connection refused")
+
+    assert report._shown("a bar", refused, wait=False) is None
+    assert report._shown("a bar", refused, wait=False) is None  # it is not even asked
+    for _ in range(3):
+        assert report._shown("a report", refused) is None
+    assert retries == [0, PREFECT_CLIENT_MAX_RETRIES.value(), 0, 0]
+    assert len(caplog.messages) == 4
+    told = "Prefect's server does not answer (Connection refused): it does not show a report."
+    assert caplog.messages[-1] == told
+    assert report._shown("a report", lambda: "shown") == "shown"
+
+
+@pytest.mark.parametrize(("status", "is_told"), [(500, True), (503, True), (404, False)])
+def test_what_a_server_refuses_is_an_error_and_its_own_errors_are_told(
+    never_away: None, status: int, is_told: bool
+) -> None:
+    request = httpx.Request("POST", "http://127.0.0.1/api/artifacts/")
+    response = httpx.Response(status, request=request)
+
+    def answered() -> None:
+        raise PrefectHTTPStatusError("no", request=request, response=response)
+
+    if is_told:
+        assert report._shown("a report", answered) is None
+    else:
+        with pytest.raises(PrefectHTTPStatusError):
+            report._shown("a report", answered)

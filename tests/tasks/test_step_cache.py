@@ -284,3 +284,10 @@ def test_an_object_store_does_as_well(tmp_path: Path) -> None:
 def test_an_outcome_travels_as_json(tmp_path: Path) -> None:
     [made, _] = both(tmp_path)
     assert StepOutcome.model_validate_json(made.model_dump_json()) == made
+
+
+def test_an_outcome_hides_its_parts_from_whoever_looks_through_models(tmp_path: Path) -> None:
+    made, other = both(tmp_path)
+    assert list(made) == []  # so Prefect draws a line for the outcome alone
+    assert made == made.model_copy(deep=True) != other
+    assert made.model_dump()["step"] == "first"

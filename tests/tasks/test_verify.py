@@ -100,12 +100,6 @@ def record(folder: Path, _: dict[str, Any]) -> Path:
     return path
 
 
-def leftover(_: Path, run: dict[str, Any]) -> Path:
-    path = table_path(run, "metrics").with_name(f"metrics.parquet.{'0' * 32}.tmp")
-    path.write_bytes(b"PAR1")
-    return path
-
-
 def settled(_: Path, run: dict[str, Any]) -> Path:
     path = table_path(run, "metrics").with_name("settled_num_steps.json")
     path.write_text(path.read_text().replace("101", "201"))
@@ -132,7 +126,6 @@ SPOILT = {
     other_digest: ["weights"],
     settled: ["weights"],
     record: [],
-    leftover: [],
     note: [],
 }
 
@@ -209,6 +202,22 @@ def test_what_a_run_will_go_on_with_is_no_damage(tmp_path: Path) -> None:
     found = verify(str(tmp_path))
     assert found["sound"]
     assert found["unfinished"] == [str(table_path(first, "metrics").parent)]
+
+
+def test_what_a_killed_process_was_writing_is_left_over_and_no_damage(tmp_path: Path) -> None:
+    first = small_run(tmp_path)
+    beside = table_path(first, "metrics").with_name(f"metrics.parquet.{'0' * 32}.tmp")
+    alone = tmp_path / "steps" / "names" / "0" / f"metrics.parquet.{'1' * 32}.tmp"
+    alone.parent.mkdir()
+    for path in (beside, alone):
+        path.write_bytes(b"PAR1")
+    found = verify(str(tmp_path))
+    assert found["sound"]
+    assert (found["damage"], found["unfinished"]) == ([], [])
+    assert found["left_over"] == sorted([str(beside), str(alone)])
+    assert small_run(tmp_path)["recomputed"] == []
+    assert verify(str(tmp_path), repair=True)["repaired"] == sorted([str(beside), str(alone)])
+    assert verify(str(tmp_path))["left_over"] == []
 
 
 def test_an_object_store_is_looked_at_and_pruned_too() -> None:

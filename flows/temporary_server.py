@@ -1,0 +1,126 @@
+"""A Prefect server for one command, where there is no other: it never outlives the command.
+
+Prefect starts one by itself, but that one stays behind when its command is killed.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import prefect
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_API_HOST,
+    PREFECT_SERVER_API_PORT,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    PREFECT_UI_URL,
+    get_current_settings,
+    temporary_settings,
+)
+
+from data.errors import UserMistake
+from flows.keeper import kept
+from flows.ports import HOST
+
+STOP_SECONDS = 5.0
+DRAIN_SECONDS = 30.0
+TRIES = 3  # a port that was free may be somebody's a moment later
+
+
+@contextmanager
+def prefect_server() -> Iterator[None]:
+    """A server for the block, unless the settings name one.
+
+    To be entered from the main thread: the server ends with the thread that started it.
+
+    Raises:
+        UserMistake: it does not start.
+    """
+    if PREFECT_API_URL.value():
+        yield
+        return
+    print("starting a Prefect server for this command", file=sys.stderr, flush=True)
+    server, url = _started()
+    # Links are to be good later: they go where `prefect server start` shows this command's runs.
+    pages = f"http://{PREFECT_SERVER_API_HOST.value()}:{PREFECT_SERVER_API_PORT.value()}"
+    own = {PREFECT_API_URL: url, PREFECT_UI_URL: PREFECT_UI_URL.value() or pages}
+    try:
+        with temporary_settings(own):
+            try:
+                yield
+            finally:  # what is still to be told; later it would be told to nobody, for minutes
+                for worker in (APILogWorker, EventsWorker):
+                    worker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _started() -> tuple[subprocess.Popen[bytes], str]:
+    until = time.monotonic() + PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+    for _ in range(TRIES):
+        port = _free_port()
+        url = f"http://{HOST}:{port}/api"
+        server = subprocess.Popen(
+            kept(_command(port), STOP_SECONDS),
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is the command's, which still has to tell how it ended
+        )
+        try:
+            while server.poll() is None and time.monotonic() < until:
+                if _answers(url):
+                    return server, url
+                time.sleep(0.1)
+        except BaseException:
+            server.terminate()
+            server.wait()
+            raise
+        if server.poll() is None:
+            server.terminate()
+            server.wait()
+            break
+    raise UserMistake(
+        f"Prefect's temporary server on port {port} did not come to answer.",
+        "See above why, or start one with `bookloom serve`; "
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS is how long it may take.",
+    )
+
+
+def _command(port: int) -> list[str]:
+    """As Prefect starts it."""
+    folder = str(Path(prefect.__file__).parent)
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", folder, "--factory"]
+    command += ["prefect.server.api.server:create_app", "--host", HOST, "--port", str(port)]
+    return [*command, "--log-level", "error", "--lifespan", "on"]
+
+
+def _environment() -> dict[str, str]:
+    own = {
+        "PREFECT_UI_ENABLED": "0",
+        "PREFECT__SERVER_EPHEMERAL": "1",
+        "PREFECT__SERVER_FINAL": "1",
+    }
+    chosen = get_current_settings().to_environment_variables(exclude_unset=True)
+    return {**os.environ, **own, **chosen}
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        return int(taken.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,154 @@
+"""The watched folder: Prefect is told, by an event, when the books in it are no longer the same.
+
+    bookloom.shelf.changed   of the resource bookloom.shelf, with
+        shelf, digest, num_books, added, removed, changed
+
+The folder is looked at, not listened to, so that it may be anywhere. A book that is still being
+written is left alone until it has rested. What was told last is remembered in bookloom's home, so
+that nothing is lost however often the watcher dies, and nothing happens twice: the event's id
+follows from what it says, and Prefect takes an id once.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from data.raw_book import SUFFIXES
+from flows.prefect_api import PrefectApi
+
+EVENT = "bookloom.shelf.changed"
+RESOURCE = "bookloom.shelf"
+EVENT_IDS = uuid.UUID("5a1d5c1e-6f0b-4d0e-9d0c-0b00c1005e1f")
+LOOK_EVERY_SECONDS = 2.0
+REST_SECONDS = 5.0
+MOST_NAMES = 200  # of each kind, in an event
+logger = logging.getLogger("bookloom")
+Stamp = tuple[int, int]
+"""A file's size in bytes and the time of its last change in ns."""
+
+
+@dataclass(frozen=True)
+class ShelfChange:
+    """What is to be told of a shelf."""
+
+    number: int
+    """How many changes were told before."""
+    before: Mapping[str, str]
+    """Digests of the books' files, by name."""
+    now: Mapping[str, str]
+
+    def event(self, shelf: Path) -> dict[str, Any]:
+        """The event, as Prefect takes it."""
+        digest = hashlib.sha256(json.dumps(self.now, sort_keys=True).encode()).hexdigest()
+        both = self.before.keys() & self.now.keys()
+        kinds = {
+            "added": self.now.keys() - self.before.keys(),
+            "removed": self.before.keys() - self.now.keys(),
+            "changed": {name for name in both if self.before[name] != self.now[name]},
+        }
+        names = {kind: sorted(some)[:MOST_NAMES] for kind, some in kinds.items()}
+        told = {"shelf": str(shelf), "digest": digest, "num_books": len(self.now), **names}
+        return {
+            "id": str(uuid.uuid5(EVENT_IDS, f"{shelf} {self.number} {digest}")),
+            "event": EVENT,
+            "occurred": datetime.now(UTC).isoformat(),
+            "resource": {"prefect.resource.id": RESOURCE, "prefect.resource.name": str(shelf)},
+            "payload": told,
+        }
+
+
+@dataclass
+class WatchedShelf:
+    """A folder of books, and what was told of it."""
+
+    folder: Path
+    memory: Path
+    """A file of what was told last."""
+    _stamps: dict[str, Stamp] = field(default_factory=dict)
+    _same_since: float = float("-inf")
+    _digests: dict[tuple[str, Stamp], str] = field(default_factory=dict)
+
+    def change(self, now_seconds: float) -> ShelfChange | None:
+        """What is to be told, once all has rested.
+
+        A shelf without books is nothing to train on, and may be a drive that is not there.
+
+        Args:
+            now_seconds: a clock that only goes forward.
+        """
+        stamps = _stamps(self.folder)
+        if stamps != self._stamps:
+            self._stamps, self._same_since = stamps, now_seconds
+        if not stamps or now_seconds - self._same_since < REST_SECONDS:
+            return None
+        try:
+            books = {name: self._digest(name, stamp) for name, stamp in stamps.items()}
+            self._digests = {(name, stamps[name]): digest for name, digest in books.items()}
+        except OSError as error:  # it went away, or may not be read yet
+            logger.warning("%s: %s", error.filename, error.strerror)
+            return None
+        told = self._told()
+        if books == told["books"]:
+            return None
+        return ShelfChange(told["number"], told["books"], books)
+
+    def remember(self, change: ShelfChange) -> None:
+        """A change was told."""
+        self.memory.parent.mkdir(parents=True, exist_ok=True)
+        note = {"folder": str(self.folder), "number": change.number + 1, "books": change.now}
+        new = self.memory.with_suffix(".new")
+        new.write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
+        os.replace(new, self.memory)
+
+    def _told(self) -> dict[str, Any]:
+        try:
+            note: dict[str, Any] = json.loads(self.memory.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {"number": 0, "books": {}}
+        is_other = note["folder"] != str(self.folder)
+        return {**note, "books": {}} if is_other else note
+
+    def _digest(self, name: str, stamp: Stamp) -> str:
+        if (name, stamp) not in self._digests:
+            with open(self.folder / name, "rb") as file:
+                self._digests[name, stamp] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digests[name, stamp]
+
+
+def watch(shelf: WatchedShelf, api: PrefectApi) -> None:
+    """Tell Prefect of every change, for good; a server that does not answer is told later."""
+    while True:
+        change = shelf.change(time.monotonic())
+        if change is not None:
+            event = change.event(shelf.folder)
+            try:
+                api.post("/events", [event])
+                shelf.remember(change)
+                logger.info("told Prefect of %s", json.dumps(event["payload"], ensure_ascii=False))
+            except httpx.HTTPError as error:
+                logger.warning("Prefect does not take the event yet: %r", error)
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _stamps(folder: Path) -> dict[str, Stamp]:
+    """The files that are books by their name, as `data.sources` finds them in a folder."""
+    stamps = {}
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in SUFFIXES:
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            if path.is_file():
+                stamps[path.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
+    return stamps

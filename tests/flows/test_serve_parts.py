@@ -1,0 +1,55 @@
+"""The commands and environments of what is served, as they are told to the parts."""
+
+import os
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from flows.serve_parts import MLFLOW, PREFECT, WORKER, Part, ServeSettings, stages
+
+
+def parts(home: Path, **settings: object) -> dict[str, Part]:
+    made = stages(ServeSettings.model_validate({"home": home, "shelf": home / "s", **settings}))
+    return {part.name: part for stage in made for part in stage}
+
+
+def test_servers_come_first_and_know_their_ports(tmp_path: Path) -> None:
+    made = parts(tmp_path, prefect_port=4301, mlflow_port=5301)
+    assert [*made][:2] == [PREFECT, MLFLOW] and "worker" in [*made][3:]
+    assert made[PREFECT].command[-4:] == ("--host", "127.0.0.1", "--port", "4301")
+    for part in made.values():
+        assert part.environment["PREFECT_API_URL"] == "http://127.0.0.1:4301/api"
+        assert part.environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5301"
+        assert part.environment["BOOKLOOM_HOME"] == str(tmp_path)
+
+
+def test_no_command_line_shows_a_password(tmp_path: Path) -> None:
+    database = "postgresql://bookloom:secret@127.0.0.1/mlflow"
+    with patch.dict(os.environ, PREFECT_SERVER_API_AUTH_STRING="bookloom:secret"):
+        made = parts(tmp_path, mlflow_database=database, mlflow_auth=True)
+    assert not [word for part in made.values() for word in part.command if "secret" in word]
+    assert made[MLFLOW].environment["MLFLOW_BACKEND_STORE_URI"] == database
+    assert made[MLFLOW].command[-2:] == ("--app-name", "basic-auth")
+    assert "MLFLOW_BACKEND_STORE_URI" not in made[WORKER].environment
+
+
+def test_clients_get_the_password_that_the_server_asks_for(tmp_path: Path) -> None:
+    with patch.dict(os.environ, PREFECT_SERVER_API_AUTH_STRING="bookloom:secret"):
+        os.environ.pop("PREFECT_API_AUTH_STRING", None)
+        assert parts(tmp_path)[WORKER].environment["PREFECT_API_AUTH_STRING"] == "bookloom:secret"
+    assert "PREFECT_API_AUTH_STRING" not in parts(tmp_path)[WORKER].environment
+
+
+def test_artifacts_are_in_the_open_unless_they_are_elsewhere(tmp_path: Path) -> None:
+    here = parts(tmp_path)[MLFLOW].environment
+    assert here["MLFLOW_DEFAULT_ARTIFACT_ROOT"] == (tmp_path / "mlflow" / "artifacts").as_uri()
+    elsewhere = parts(tmp_path, mlflow_artifacts="s3://books/mlflow")[MLFLOW].environment
+    assert elsewhere["MLFLOW_ARTIFACTS_DESTINATION"] == "s3://books/mlflow"
+    assert "MLFLOW_DEFAULT_ARTIFACT_ROOT" not in elsewhere
+
+
+@pytest.mark.parametrize("port", [0, 65536, -1])
+def test_what_is_no_port_is_refused(tmp_path: Path, port: int) -> None:
+    with pytest.raises(ValueError, match="prefect_port"):
+        parts(tmp_path, prefect_port=port)

@@ -1,0 +1,73 @@
+"""The command line's own Prefect server: there for the block, and never longer than the command."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from flows.temporary_server import prefect_server
+from tests.flows.served_home import BOOKLOOM, environment, processes_of, until
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import time
+from flows.environment import prepare
+prepare()
+from flows.temporary_server import prefect_server
+from prefect.client.orchestration import get_client
+with prefect_server():
+    with get_client(sync_client=True) as client:
+        print(client.hello().status_code, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    home = tmp_path_factory.mktemp("home")
+    yield home
+    for process in processes_of(home).values():
+        process.kill()
+
+
+def program(home: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROGRAM]
+    return subprocess.Popen(
+        command, env=environment(home), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_server_that_is_set_is_used(prefect_url: str) -> None:
+    with prefect_server():
+        assert PREFECT_API_URL.value() == prefect_url
+
+
+def test_it_is_gone_when_its_command_is_killed(home: Path) -> None:
+    command = program(home)
+    assert command.stdout is not None and command.stdout.readline() == "200\n"
+    assert len(processes_of(home)) > 1
+    command.kill()
+    command.wait()
+    until(lambda: not processes_of(home), "the server is gone", 30)
+
+
+def test_sigterm_ends_a_run_as_ctrl_c_does(home: Path, miniature_shelf: Path) -> None:
+    own = {"BOOKLOOM_DEPLOYMENTS": str(ROOT / "prefect.yaml"), "PREFECT_LOGGING_LEVEL": "INFO"}
+    command = subprocess.Popen(
+        [BOOKLOOM, "run", "--books", str(miniature_shelf)],
+        env=environment(home) | own,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stderr is not None
+    assert any("tokenise: running" in line for line in command.stderr)
+    command.send_signal(signal.SIGTERM)
+    rest = command.communicate(timeout=120)[1]
+    assert command.returncode == 2
+    assert "Stopped." in rest and "What was finished is kept" in rest and "Traceback" not in rest
+    assert processes_of(home) == {}

@@ -1,0 +1,167 @@
+"""Prefect's or MLflow's server is away in mid-run: the run waits and goes on, or says why it stops;
+what is only shown on a page is not waited for.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlflow
+import pytest
+from prefect import flow
+from prefect.events.worker import EventsWorker
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    temporary_settings,
+)
+
+from tasks.seams import report
+from tasks.seams.run_context import open_run
+from tests.miniature import MiniatureRun, digests, tiny_settings
+from tests.servers.conftest import NAME, PASSWORD, PREFECT_SECRET, Team
+from tests.servers.pipelines import Pipeline
+from tests.servers.plug import Plug, plugged
+
+AWAY_SECONDS = 60.0
+
+
+@pytest.fixture(autouse=True)
+def as_never_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this process remembers of servers that were away it forgets, before and after."""
+    monkeypatch.setattr(report._Server, "no_bars_before", 0.0)
+    monkeypatch.setattr(report._Server, "no_waiting_before", 0.0)
+
+
+@contextmanager
+def prefect_behind(plug: Plug) -> Iterator[None]:
+    """Prefect's client in this process asks the server that a plug leads to."""
+    EventsWorker.drain_all()  # what is for the server before goes there
+    url = f"http://127.0.0.1:{plug.port}/api"
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: PREFECT_SECRET}):
+        yield
+        EventsWorker.drain_all()
+
+
+def artifacts(team: Team, key: str) -> list[Any]:
+    """What Prefect's page shows under a key."""
+    name, password = PREFECT_SECRET.split(":")
+    asked = f"{team.prefect_url}/api/artifacts/filter"
+    found = httpx.post(asked, json={"limit": 200}, auth=(name, password)).json()
+    return [one["data"] for one in found if one["key"] == key]
+
+
+def test_nobody_waits_for_a_bar(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "SECONDS_BETWEEN_UPDATES", -1.0)
+    with plugged(team.prefect_port) as plug, prefect_behind(plug):
+
+        @flow(name="weave", persist_result=False)
+        def weave() -> str:
+            with report.progress("weave", 100, "threads") as advance:
+                advance(1)
+                plug.pull_out()  # nobody puts it in again before all is woven
+                for _ in range(99):
+                    advance(1)
+            plug.put_in()
+            report.show_markdown("woven", "# woven", "It is done")
+            return "done"
+
+        assert weave() == "done"
+    assert artifacts(team, "woven") == ["# woven"]
+
+
+def test_a_report_waits(team: Team) -> None:
+    with plugged(team.prefect_port) as plug, prefect_behind(plug):
+
+        @flow(name="tell", persist_result=False)
+        def tell() -> str:
+            plug.pull_out()
+            back = threading.Timer(3.0, plug.put_in)
+            back.start()
+            report.show_markdown("waited-for", "# patience", "It was waited for")
+            back.join()
+            return "done"
+
+        assert tell() == "done"
+    assert artifacts(team, "waited-for") == ["# patience"]
+
+
+def test_a_report_that_waited_in_vain_is_told(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(report, "say", lambda message, level: told.append(message))
+    with (
+        plugged(team.prefect_port) as plug,
+        prefect_behind(plug),
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}),
+    ):
+
+        @flow(name="in vain", persist_result=False)
+        def in_vain() -> str:
+            plug.pull_out()
+            report.show_markdown("in-vain", "# vain", "Nobody sees it")
+            plug.put_in()
+            return "done"
+
+        assert in_vain() == "done"
+    assert [line.endswith("it does not show in-vain.") for line in told] == [True]
+    assert artifacts(team, "in-vain") == []
+
+
+def test_mlflow_is_waited_for(team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", NAME)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    with plugged(team.mlflow_port) as plug:
+        uri = f"http://127.0.0.1:{plug.port}"
+        with open_run(
+            "patient", store=str(tmp_path), tracking_uri=uri, seed=1, num_threads=1, settings={}
+        ) as context:
+            plug.pull_out()
+            threading.Timer(2.0, plug.put_in).start()
+        run = mlflow.MlflowClient(uri).get_run(context.mlflow_run_id or "")
+        assert run.info.status == "FINISHED"
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("which", ["prefect", "mlflow"])
+def test_a_server_killed_in_mid_run_and_back_after_a_minute(
+    which: str, team: Team, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
+) -> None:
+    settings = {**tiny_settings(miniature_shelf, tmp_path / "store"), "name": f"{which} away"}
+    run = Pipeline(settings, team.environment, tmp_path / "run")
+    run.wait_until(lambda: any((tmp_path / "store").rglob("steps/encode/*/manifest.json")))
+    server = team.servers[which]
+    server.kill()
+    time.sleep(AWAY_SECONDS)
+    server.start()
+    ended = run.ended()
+    assert ended.exit_code == 0, ended.log
+    assert digests(ended.told) == digests(miniature_run.summary)
+    assert any(f"{which} away" in text.splitlines()[0] for text in artifacts(team, "report"))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("which", ["prefect", "mlflow"])
+def test_a_server_that_does_not_come_back(
+    which: str, team: Team, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
+) -> None:
+    settings = {**tiny_settings(miniature_shelf, tmp_path / "store"), "name": f"{which} gone"}
+    hasty = {"PREFECT_CLIENT_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+    run = Pipeline(settings, {**team.environment, **hasty}, tmp_path / "run")
+    run.wait_until(lambda: any((tmp_path / "store").rglob("steps/encode/*/manifest.json")))
+    server = team.servers[which]
+    server.kill()
+    try:
+        ended = run.ended()
+        assert ended.exit_code == 2, ended.log
+        assert which.lower() in ended.told["message"].lower()
+        assert "run again" in ended.told["remedy"]
+    finally:
+        server.start()
+    ended = Pipeline(settings, team.environment, tmp_path / "again").ended()
+    assert ended.exit_code == 0, ended.log
+    assert digests(ended.told) == digests(miniature_run.summary)
