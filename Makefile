@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run standard serve test faults check dictionary lock clean
+.PHONY: help run standard serve test test-faults check dictionary lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
 run: .venv/installed ## run the whole pipeline on the packaged plays (the quick deployment)
 	$(BIN)/bookloom run --deployment quick
@@ -18,10 +18,10 @@ serve: .venv/installed ## serve on this machine: Prefect, MLflow, a worker, the 
 	$(BIN)/bookloom serve
 
 test: .venv/installed-for-tests ## run all tests but the fault suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-faults: .venv/installed-for-tests ## kill runs at many random moments and see that nothing is lost
-	$(BIN)/python -m pytest -m faults
+test-faults: .venv/installed-for-tests ## kill runs, workers and servers, fill the disk, queue 200 runs: is nothing lost?
+	$(BIN)/python -m pytest -m faults -o faulthandler_timeout=1500
 
 check: .venv/installed-for-tests ## format, lint, strict types, the import rule, the data dictionary
 	$(BIN)/ruff format --check .

@@ -23,9 +23,9 @@ LOOK_AGAIN_EVERY_SECONDS = 15.0
 ILL_SECONDS = 240.0
 """After which a part that does not come to its work is given up: the first start sets up databases,
 which takes a busy machine minutes. One that was well, and hangs, is started again."""
-SOUND_SECONDS = 60.0
+SOUND_SECONDS = 10.0
 MOST_DEATHS = 5
-"""In a row, each within so many seconds of its start, after which all stops."""
+"""In a row, each before it was well for so many seconds, after which all stops."""
 MOST_LOG_BYTES = 10_000_000
 TOLD_LINES = 15
 ORPHANS_SECONDS = 20.0
@@ -44,7 +44,8 @@ class KeptPart:
         self.is_done = False
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths = 0
-        self._started = self._look_at = self._start_at = self._ill_since = 0.0
+        self._started = self._look_at = self._start_at = 0.0
+        self._well_since = self._ill_since = 0.0
         self._has_been_well = False
 
     @property
@@ -104,7 +105,8 @@ class KeptPart:
             self.is_done = True
             say(self.part.name, f"done in {seconds:.0f} s")
             return
-        self._deaths = 1 if seconds > SOUND_SECONDS else self._deaths + 1
+        is_sound = self._has_been_well and now - self._well_since > SOUND_SECONDS
+        self._deaths = 1 if is_sound else self._deaths + 1
         number = -code if code < 0 else code - 128
         how = f"ended by signal {number}" if number > 0 else f"ended with exit code {code}"
         if self._deaths >= MOST_DEATHS or (self.part.once and self._deaths > 1):
@@ -120,6 +122,7 @@ class KeptPart:
         if health.is_well:
             if not was_well:
                 say(self.part.name, f"{health.what}, after {now - self._ill_since:.0f} s")
+                self._well_since = now
             self._has_been_well = True
             return
         if was_well:

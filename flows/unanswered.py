@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty
 from typing import Any
 
 import httpx
+from prefect.events.worker import EventsWorker
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
@@ -30,6 +32,7 @@ def silence_told() -> Iterator[None]:
     except UserMistake:
         raise
     except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        _drop_events()
         raise _of_prefect(error) from error
     except Exception as error:
         # By its name, for MLflow's home is elsewhere.
@@ -39,6 +42,16 @@ def silence_told() -> Iterator[None]:
         if mistake is None:
             raise
         raise mistake from error
+
+
+def _drop_events() -> None:
+    """What no server takes any more: each would be tried for seconds before this process ends."""
+    workers: dict[int, object] = getattr(EventsWorker, "_instances", {})
+    for worker in list(workers.values()):
+        if isinstance(worker, EventsWorker):
+            with suppress(Empty):
+                while True:
+                    worker._queue.get_nowait()
 
 
 def _of_prefect(error: httpx.TransportError | PrefectHTTPStatusError) -> UserMistake:

@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import mlflow
 import psutil
 import pytest
 
+from flows.serve_health import health_of_all
+from flows.serving_note import serving
 from tests.conftest import miniature_book
 from tests.flows.served_home import (
     ServedHome,
@@ -32,6 +35,7 @@ NUM_KILLS = 20
 VICTIMS = ("run", "worker", "prefect", "mlflow")
 FINISHED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 RUN_SECONDS = 300.0
+FLOW_RUN_ID = "PREFECT__FLOW_RUN_ID"
 Settings = dict[str, Any]
 
 
@@ -95,16 +99,15 @@ def kill(served: ServedHome, victim: str, flow_run: str) -> None:
     if victim != "run":
         served.command_of(victim).kill()
         return
-    [*family] = (
-        process
-        for process in processes_of(served.home).values()
-        if process.environ().get("PREFECT__FLOW_RUN_ID", "").replace("-", "")
-        == flow_run.replace("-", "")
-    )
-    numbers = {process.pid for process in family}
-    for process in family:
-        if process.ppid() not in numbers:
+    family = {process.pid: process for process in runs_at_work(served, flow_run)}
+    for process in family.values():
+        if process.ppid() not in family:
             process.send_signal(signal.SIGKILL)
+
+
+def all_are_well(served: ServedHome) -> bool:
+    assert served.process.poll() is None, served.told
+    return all(one.is_well for one in health_of_all(serving(served.home)).values())
 
 
 def is_over_within(served: ServedHome, flow_run: str, seconds: float) -> bool:
@@ -134,12 +137,12 @@ def test_whatever_is_killed_it_ends_as_one_that_nobody_disturbed(served: ServedH
         flow_run = start(served, store)
         until(lambda: state(served, flow_run) == "RUNNING", "it has begun", RUN_SECONDS)  # noqa: B023
         while left and not is_over_within(served, flow_run, draw.uniform(0.0, seconds / 2)):
-            kill(served, left.pop(), flow_run)
-            if state(served, flow_run) in ("CRASHED", "FAILED"):
-                break
+            until(lambda: all_are_well(served), "all is well again")
+            if state(served, flow_run) not in FINISHED:
+                kill(served, left.pop(), flow_run)
         assert digests(finished(served, store, flow_run)) == wanted
         assert not [*store.rglob("checkpoints/*"), *store.rglob("unfinished/*")]
-    until(lambda: served.is_well("prefect", "mlflow", "worker"), "all is well again")
+    until(lambda: all_are_well(served), "all is well again")
     assert_nothing_is_said_to_run(served)
 
 
@@ -157,5 +160,17 @@ def assert_nothing_is_said_to_run(served: ServedHome) -> None:
     assert {run.info.status for run in found} <= {"FINISHED", "KILLED", "FAILED"}
     pipelines = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     assert {run.info.status for run in pipelines} == {"FINISHED"}, "each was gone on with"
-    alive = [p for p in processes_of(served.home).values() if p.status() != psutil.STATUS_ZOMBIE]
-    assert not [p for p in alive if "PREFECT__FLOW_RUN_ID" in p.environ()]
+    until(lambda: not runs_at_work(served), "the processes of all runs have ended", 60.0)
+
+
+def runs_at_work(served: ServedHome, flow_run: str = "") -> list[psutil.Process]:
+    """Living processes of flow runs, or of one."""
+    found = []
+    for process in processes_of(served.home).values():
+        try:
+            own = process.environ().get(FLOW_RUN_ID)
+        except psutil.Error:  # it has just ended
+            continue
+        if own and (not flow_run or UUID(own) == UUID(flow_run)):
+            found.append(process)
+    return found
