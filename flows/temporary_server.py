@@ -73,6 +73,7 @@ def _started() -> tuple[subprocess.Popen[bytes], str]:
             kept(_command(port), STOP_SECONDS),
             env=_environment(),
             stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),  # --json promises one object and nothing else
             start_new_session=True,  # Ctrl-C is the command's, which still has to tell how it ended
         )
         try:
@@ -96,8 +97,8 @@ def _started() -> tuple[subprocess.Popen[bytes], str]:
 
 
 def _command(port: int) -> list[str]:
-    """As Prefect starts it."""
-    folder = str(Path(prefect.__file__).parent)
+    """As Prefect starts it, but for its own folder, whose `docker` would hide the package."""
+    folder = str(Path(prefect.__file__).parents[1])
     command = [sys.executable, "-m", "uvicorn", "--app-dir", folder, "--factory"]
     command += ["prefect.server.api.server:create_app", "--host", HOST, "--port", str(port)]
     return [*command, "--log-level", "error", "--lifespan", "on"]

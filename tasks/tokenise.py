@@ -21,6 +21,7 @@ from data.languages import UNKNOWN_LANGUAGE
 from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
 from data.settings import Settings
 from models.vocabulary import Unit
+from tasks.seams.end_with_parent import end_with_parent
 from tasks.seams.report import progress
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
@@ -78,7 +79,8 @@ def _learned(sample: str) -> PunktModel:
     """Learn from much text in a process of its own: what NLTK took, 100 MB, goes with it."""
     if len(sample) < ALONE_CHARACTERS:
         return learn_punkt(sample)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+    spawning = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawning, initializer=end_with_parent) as alone:
         return alone.submit(learn_punkt, sample).result()
 
 

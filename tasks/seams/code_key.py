@@ -22,6 +22,7 @@ PLUMBING = frozenset(
         "data.store",
         "tasks.seams.champions",
         "tasks.seams.checkpoints",
+        "tasks.seams.end_with_parent",
         "tasks.seams.making_again",
         "tasks.seams.manifests",
         "tasks.seams.memory",

@@ -28,6 +28,7 @@ from data.left_out import left_out
 from data.schemas import Table
 from data.settings import Settings
 from data.store import PARQUET, Store, TableWriter
+from tasks.seams.end_with_parent import end_with_parent
 from tasks.seams.kept import turn_to
 from tasks.seams.memory import give_back_memory
 
@@ -90,6 +91,7 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
     def working(*arguments: Any, **named: Any) -> None:
         turn_to(name)
         if parent_process():
+            end_with_parent()
             with left_out("pandas"):
                 pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
         work(*arguments, **named)

@@ -70,4 +70,4 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(home: Path, miniature_shelf: Path) ->
     rest = command.communicate(timeout=120)[1]
     assert command.returncode == 2
     assert "Stopped." in rest and "What was finished is kept" in rest and "Traceback" not in rest
-    assert processes_of(home) == {}
+    until(lambda: not processes_of(home), "nothing is left", 30.0)
