@@ -18,7 +18,7 @@ serve: .venv/installed ## serve on this machine: Prefect, MLflow, a worker, the 
 	$(BIN)/bookloom serve
 
 test: .venv/installed-for-tests ## run all tests but the fault suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: .venv/installed-for-tests ## kill runs, workers and servers, fill the disk, queue 200 runs: is nothing lost?
 	$(BIN)/python -m pytest -m faults -o faulthandler_timeout=1500
