@@ -2,8 +2,9 @@
 
 import os
 import socket
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from tasks.seams.processes import began
 
 OUTPUT = "BOOKLOOM_RUN_OUTPUT"
 """The variable that names the file into which a worker's runs print."""
@@ -15,7 +16,7 @@ class RunProcess(NamedTuple):
     host: str
     number: int
     began: str
-    """Clock ticks between the machine's start and its own."""
+    """See `tasks.seams.processes`."""
 
     @property
     def is_here(self) -> bool:
@@ -25,7 +26,7 @@ class RunProcess(NamedTuple):
     @property
     def is_alive(self) -> bool:
         """Whether it still runs, where it is here."""
-        return _began(self.number) == self.began
+        return began(self.number) == self.began
 
 
 def settle_in(flow: Any, flow_run: Any, state: Any) -> None:
@@ -37,7 +38,7 @@ def settle_in(flow: Any, flow_run: Any, state: Any) -> None:
     """
     from prefect.client.orchestration import get_client
 
-    process = RunProcess(socket.gethostname(), os.getpid(), _began(os.getpid()) or "")
+    process = RunProcess(socket.gethostname(), os.getpid(), began(os.getpid()) or "")
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, infrastructure_pid=":".join(map(str, process)))
     if os.environ.get("PREFECT__FLOW_RUN_ID") == str(flow_run.id):
@@ -56,12 +57,3 @@ def _print_into(path: str | None) -> None:
         for stream in (1, 2):
             os.dup2(output, stream)
         os.close(output)
-
-
-def _began(process: int) -> str | None:
-    try:
-        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    state, *fields = stat.rpartition(") ")[2].split()
-    return None if state in "ZX" else fields[18]

@@ -22,6 +22,7 @@ import pydantic
 from data.errors import UserMistake
 from data.filesystems import StoreTrouble
 from data.store import Damaged, Store
+from tasks.seams.processes import began, boot
 
 FOLDER = "lock"
 RENEWED_EVERY_SECONDS = 20.0
@@ -58,7 +59,7 @@ class Holder(pydantic.BaseModel):
 
     def is_seen_dead(self) -> bool:
         """Whether its process is one of those that we see, and is gone."""
-        return self.machine == _machine() and _is_gone(self.process)
+        return self.machine == _machine() and began(self.process) is None
 
 
 class Leased(Holder):
@@ -145,15 +146,5 @@ class Lease:
                 logging.getLogger("bookloom").debug("the lease is not renewed: %s", error)
 
 
-def _is_gone(process: int) -> bool:
-    """Whether a process has ended, though its parent may not have asked how."""
-    try:
-        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return stat.rsplit(")", 1)[-1].split()[0] in "ZX"
-
-
 def _machine() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    return f"{boot()} {os.readlink('/proc/self/ns/pid')}"

@@ -11,11 +11,11 @@ import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.store import Damaged, Store
 from tasks.seams import flow_run
+from tasks.seams.processes import began
 from tasks.seams.report import say
 from tasks.seams.tracking import TrackedRun, Tracker, open_tracker
 
@@ -79,7 +79,7 @@ class Unfinished:
             "flow_run_id": here.flow_run_id if here else None,
             "host": socket.gethostname(),
             "process": os.getpid(),
-            "process_began": _began(os.getpid()),
+            "process_began": began(os.getpid()),
             "goes_on": self._goes_on,
             "folders": sorted(self._folders),
         }
@@ -175,16 +175,5 @@ def _is_own(store: Store, name: str, note: Mapping[str, Any]) -> bool:
 
 def _is_alive(note: Mapping[str, Any]) -> bool:
     """Whether the process that wrote a note runs: its number may be another one's by now."""
-    began = _began(note["process"])
-    return began is not None and began == note.get("process_began", began)
-
-
-def _began(process: int) -> str | None:
-    """The boot and the moment after it at which a process began; none of one that is dead."""
-    try:
-        told = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, *numbers = told.rsplit(")", 1)[1].split()
-    return None if state in "ZX" else f"{boot} {numbers[18]}"
+    now = began(note["process"])
+    return now is not None and now == note.get("process_began", now)
