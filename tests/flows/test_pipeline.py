@@ -281,12 +281,12 @@ def test_prefect_shows_an_escaped_report(miniature_run: Any) -> None:
 
 
 def test_no_book_left_is_a_mistake_with_its_reason(miniature_run: Any, tmp_path: Any) -> None:
-    settings = {**miniature_run.settings, "read": {"books": [str(tmp_path / "gone.txt")]}}
-    with pytest.raises(UserMistake, match=r"No book is left.*gone\.txt"):
+    settings = {**miniature_run.settings, "read": {"books": [str(tmp_path / "never_written.txt")]}}
+    with pytest.raises(UserMistake, match=r"No book is left.*never_written\.txt"):
         run_pipeline(settings)
     client = mlflow.MlflowClient(miniature_run.tracking_uri)
     experiment = client.get_experiment_by_name("bookloom")
-    named = "attributes.run_name LIKE 'retrain gone.txt % miniature'"
+    named = "attributes.run_name LIKE 'retrain never_written.txt % miniature'"
     [newest] = client.search_runs([experiment.experiment_id], named)
     assert newest.info.status == "FAILED"
 
