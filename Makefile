@@ -29,7 +29,7 @@ check: .venv/installed-for-tests ## format, lint, strict types, the import rule,
 	$(BIN)/mypy flows tasks models data
 	$(BIN)/python -m pytest tests/test_import_rule.py tests/data/test_dictionary.py
 
-dictionary: .venv/installed ## write data/README.md from data/schemas.py
+dictionary: .venv/installed ## write data/README.md from data/*schemas.py
 	$(BIN)/python -m data.dictionary
 
 lock: ## renew the lock files from the ranges in pyproject.toml

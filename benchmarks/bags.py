@@ -23,7 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from data.schemas import TOKEN_IDS
+from data.book_schemas import TOKEN_IDS
 from data.store import Store
 from flows.environment import home_store, tracking_uri
 from models.bag_decoding import Picked, decode

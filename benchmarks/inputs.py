@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from data.schemas import PERPLEXITIES, TRAINING_LOG
+from data.model_schemas import PERPLEXITIES, TRAINING_LOG
 from data.store import Store
 from flows.deployments import deployment_settings
 from models.evaluation import Loss, total

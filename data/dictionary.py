@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES, Column
+from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES
+from data.table import Column
 
 DICTIONARY_PATH = Path(__file__).parent / "README.md"
 
@@ -12,7 +13,7 @@ def dictionary_text() -> str:
     lines = [
         "# Data dictionary",
         "",
-        "Generated from `data/schemas.py` by `make dictionary`; a test holds the two together.",
+        "Generated from `data/*schemas.py` by `make dictionary`; a test holds the two together.",
         "Columns marked *volatile* (times, rates, run ids) stay outside a table's digest.",
     ]
     for table in (*TABLES.values(), *OPTIONAL_TABLES.values(), *COMMAND_TABLES.values()):

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.schemas import Table
+from data.table import Table
 
 MOST_OPEN_BOOKS = 256  # each takes up to 25 KB, whatever its length
 

@@ -22,7 +22,7 @@ from data.digest import TableDigest, digested_columns, merged_digest
 from data.errors import UserMistake
 from data.filesystems import is_of_the_way, opened, sync_folder, told, trouble, writing_told
 from data.parquet_encodings import IN_LIST, encodings
-from data.schemas import Table
+from data.table import Table
 
 PARQUET = ".parquet"
 TEMPORARY = ".tmp"
@@ -362,7 +362,7 @@ class TableWriter:
         """
         unknown = set(columns) - set(self._schema.names)
         if unknown:
-            raise ValueError(f"columns {sorted(unknown)} are not declared in data/schemas.py")
+            raise ValueError(f"columns {sorted(unknown)} are not declared in data/README.md")
         missing = set(self._schema.names) - set(columns)
         if missing:
             raise ValueError(f"columns {sorted(missing)} are missing")
@@ -373,7 +373,7 @@ class TableWriter:
         rows = rows.select(self._schema.names).cast(self._schema)
         for field in self._schema:
             if not field.nullable and rows.column(field.name).null_count:
-                raise ValueError(f"column {field.name} holds a null; data/schemas.py allows none")
+                raise ValueError(f"column {field.name} holds a null; data/README.md allows none")
         self._digest.update(rows)
         self.num_rows += rows.num_rows
         self._waiting.append(rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow, task
 
-from data.schemas import BAG_REFUSALS, BAG_SENTENCES
+from data.bag_schemas import BAG_REFUSALS, BAG_SENTENCES
 from flows.environment import LONGEST_RUN_SECONDS, home, home_store, tracking_uri
 from flows.notices import TOLD
 from flows.run_names import generation_name, tag

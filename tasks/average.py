@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from data.book_schemas import SENTENCES
 from data.errors import UserMistake
-from data.schemas import LANGUAGE_MODEL_FILE, SENTENCES, WARM_START_MODEL_FILE
+from data.model_schemas import LANGUAGE_MODEL_FILE, WARM_START_MODEL_FILE
 from data.settings import Settings
 from data.text_schemas import TEXT_FEATURES, TEXT_VECTORS
 from models.bundle import Bundle

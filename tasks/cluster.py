@@ -15,8 +15,8 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
+from data.book_schemas import BOOKS, SECTIONS
 from data.errors import UserMistake
-from data.schemas import BOOKS, SECTIONS
 from data.settings import Settings
 from data.text_schemas import (
     CLUSTER_COUNTS,

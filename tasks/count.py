@@ -14,17 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.book_schemas import SECTIONS, SENTENCES, SPELLING_COUNTS, TOKEN_COUNTS, VOCABULARY
 from data.errors import UserMistake
-from data.schemas import (
-    SECTIONS,
-    SENTENCES,
-    SPELLING_COUNTS,
-    TOKEN_COUNTS,
-    VOCABULARY,
-    WARM_START_MODEL_FILE,
-    Table,
-)
+from data.model_schemas import WARM_START_MODEL_FILE
 from data.settings import Settings
+from data.table import Table
 from models.vocabulary import Unit, Vocabulary
 from tasks.seams.memory import give_back_memory
 from tasks.seams.shards import Shard, shard_task

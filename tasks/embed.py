@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from data.book_schemas import TOKEN_IDS, VOCABULARY
 from data.errors import UserMistake
-from data.schemas import INPUT_VECTORS, TOKEN_IDS, VOCABULARY
+from data.model_schemas import INPUT_VECTORS
 from data.settings import Settings
 from models.special_tokens import END, SPECIAL_TOKENS, START, UNKNOWN
 from models.vocabulary import Vocabulary

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.schemas import SECTIONS, SENTENCES, TOKEN_IDS, VOCABULARY
+from data.book_schemas import SECTIONS, SENTENCES, TOKEN_IDS, VOCABULARY
 from data.settings import Settings
 from models.special_tokens import END, START, UNKNOWN, TokenIds
 from models.vocabulary import UNKNOWN_SPELLINGS

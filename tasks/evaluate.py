@@ -15,13 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from data.schemas import (
-    AFRESH_MODEL_FILE,
-    EVALUATIONS,
-    LANGUAGE_MODEL_FILE,
-    PERPLEXITIES,
-    TOKEN_IDS,
-)
+from data.book_schemas import TOKEN_IDS
+from data.model_schemas import AFRESH_MODEL_FILE, EVALUATIONS, LANGUAGE_MODEL_FILE, PERPLEXITIES
 from data.settings import Settings
 from models.adaptive_evaluation import cache_log_probabilities, dynamic_nats
 from models.batching import book_runs

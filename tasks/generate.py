@@ -13,9 +13,10 @@ from typing import Any
 
 from pydantic import Field
 
+from data.bag_schemas import BAG_REASONS, BAG_REFUSALS, BAG_SENTENCES
 from data.bag_sets import RefusedSet
-from data.schemas import BAG_REASONS, BAG_REFUSALS, BAG_SENTENCES, Table
 from data.store import TableWriter
+from data.table import Table
 from models.bag_reasons import Slot, most_frequent_choice
 from models.beginnings import PickedSentence
 from models.bundle import Bundle

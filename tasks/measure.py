@@ -16,14 +16,9 @@ from statistics import median
 
 import pyarrow.compute as pc
 
-from data.schemas import (
-    BAG_RECOVERY,
-    EVALUATIONS,
-    METRICS,
-    PERPLEXITIES,
-    TRAINING_LOG,
-    VOCABULARY,
-)
+from data.bag_schemas import BAG_RECOVERY
+from data.book_schemas import VOCABULARY
+from data.model_schemas import EVALUATIONS, METRICS, PERPLEXITIES, TRAINING_LOG
 from data.settings import Settings
 from data.text_schemas import CLUSTER_SCORES, TEXT_CODES
 from models.cluster_scores import DEFAULT_METHOD

@@ -8,8 +8,9 @@ out   for each bag set its best sentences, ranked; the sets that could not be an
 from collections.abc import Mapping
 from typing import Any
 
+from data.bag_schemas import BAG_REFUSALS, BAG_SENTENCES
 from data.bag_sets import RefusedSet
-from data.schemas import BAG_REFUSALS, BAG_SENTENCES, LANGUAGE_MODEL_FILE
+from data.model_schemas import LANGUAGE_MODEL_FILE
 from models.bundle import Bundle
 from tasks.seams.bag_answers import PickSettings, answers, refusal_row, sentence_rows
 from tasks.seams.bag_files import bags_digest, read_bags

@@ -21,14 +21,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
+from data.book_schemas import SECTIONS, SENTENCES
 from data.errors import UserMistake
-from data.schemas import (
-    LANGUAGE_MODEL_FILE,
-    SECTION_SCORES,
-    SECTIONS,
-    SENTENCES,
-    WARM_START_SECTIONS,
-)
+from data.model_schemas import LANGUAGE_MODEL_FILE, SECTION_SCORES, WARM_START_SECTIONS
 from data.settings import Settings
 from data.store import Store
 from models.bundle import Bundle

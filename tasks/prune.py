@@ -9,7 +9,7 @@ out   the results that nothing needs are gone: their manifests first, so that no
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from data.schemas import WARM_START_MODEL_FILE
+from data.model_schemas import WARM_START_MODEL_FILE
 from data.store import Damaged, Store
 from tasks.seams.manifests import (
     MANIFEST,

@@ -11,7 +11,17 @@ import pyarrow.compute as pc
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from data import schemas
+from data.bag_schemas import BAG_RECOVERY, BAG_SENTENCES, OPENINGS, RECOVERY_EXAMPLES
+from data.book_schemas import BOOKS, RECEIPTS, REFUSALS, SECTIONS, VOCABULARY
+from data.model_schemas import (
+    AFRESH_LOG,
+    EMBEDDINGS,
+    EVALUATIONS,
+    LANGUAGE_MODEL_FILE,
+    PERPLEXITIES,
+    TRAINING_CURVE_FILE,
+    TRAINING_LOG,
+)
 from data.table import Table
 from models.vocabulary import Unit
 from tasks.seams import run_report
@@ -57,7 +67,7 @@ def publish(
         "unit": _unit(made),
         "vocabulary_size": int(metrics["vocabulary_size"] or 0),
         "unknown_share": metrics["unknown_share"],
-        "model": {"uri": model_uri, "digest": made.file_digest(schemas.LANGUAGE_MODEL_FILE)},
+        "model": {"uri": model_uri, "digest": made.file_digest(LANGUAGE_MODEL_FILE)},
         "metrics": {
             name: value
             for name, value in metrics.items()
@@ -92,7 +102,7 @@ def publish_map(
 
 
 def _unit(made: Made) -> Unit:
-    unit: Unit = made.read(schemas.VOCABULARY, ["unit"])["unit"][0].as_py()
+    unit: Unit = made.read(VOCABULARY, ["unit"])["unit"][0].as_py()
     return unit
 
 
@@ -101,31 +111,31 @@ def _log_to_mlflow(context: RunContext, made: Made, metrics: dict[str, float | N
     parent = log_run(tracker, context, made, INPUTS)
 
     training = child_run(tracker, context, made, "training")
-    _log_curve(training, made, schemas.TRAINING_LOG)
-    training.log_file(schemas.TRAINING_CURVE_FILE, made.file(schemas.TRAINING_CURVE_FILE))
-    log_table(training, made, schemas.TRAINING_LOG)
+    _log_curve(training, made, TRAINING_LOG)
+    training.log_file(TRAINING_CURVE_FILE, made.file(TRAINING_CURVE_FILE))
+    log_table(training, made, TRAINING_LOG)
     # Not that of the validation text: its curve has this name here.
     log_figures(training, metrics, ("test_perplexity", "test_bits_per_character"))
     uri = log_model(
         context.tracking_uri,
         training.run_id,
-        made.file(schemas.LANGUAGE_MODEL_FILE),
-        made.file_digest(schemas.LANGUAGE_MODEL_FILE),
+        made.file(LANGUAGE_MODEL_FILE),
+        made.file_digest(LANGUAGE_MODEL_FILE),
         # The two most frequent tokens: any vocabulary has them.
-        [made.read(schemas.VOCABULARY, ["token"])["token"].to_pylist()[4:6]],
+        [made.read(VOCABULARY, ["token"])["token"].to_pylist()[4:6]],
     )
     training.end()
 
-    if schemas.AFRESH_LOG.name in made.tables:
+    if AFRESH_LOG.name in made.tables:
         afresh = child_run(tracker, context, made, "training afresh")
-        _log_curve(afresh, made, schemas.AFRESH_LOG)
+        _log_curve(afresh, made, AFRESH_LOG)
         log_figures(afresh, metrics, ("afresh_test_perplexity",))
         afresh.end()
 
     generation = child_run(tracker, context, made, "generation")
     log_figures(generation, metrics, ("bag_words_recovered", "bag_sentences_recovered"))
-    log_table(generation, made, schemas.BAG_SENTENCES)
-    log_table(generation, made, schemas.BAG_RECOVERY)
+    log_table(generation, made, BAG_SENTENCES)
+    log_table(generation, made, BAG_RECOVERY)
     generation.end()
 
     log_clustering(tracker, context, made)
@@ -134,7 +144,7 @@ def _log_to_mlflow(context: RunContext, made: Made, metrics: dict[str, float | N
 
 
 def _headline(made: Made, model_uri: str | None) -> str:
-    here, books = flow_run_here(), made.tables[schemas.BOOKS.name].num_rows
+    here, books = flow_run_here(), made.tables[BOOKS.name].num_rows
     return run_report.headline(made.metrics(), books, model_uri, here.address if here else None)
 
 
@@ -147,47 +157,47 @@ def _log_curve(tracked: TrackedRun, made: Made, table: Table) -> None:
 def _books_report(made: Made) -> str:
     columns = ["book_id", "title", "author", "genre", "language", "split", "num_characters"]
     return run_report.books_report(
-        made.read(schemas.BOOKS, columns),
-        made.read(schemas.SECTIONS, ["book_id", "heading"]),
-        made.read(schemas.RECEIPTS),
-        made.read(schemas.REFUSALS),
+        made.read(BOOKS, columns),
+        made.read(SECTIONS, ["book_id", "heading"]),
+        made.read(RECEIPTS),
+        made.read(REFUSALS),
     )
 
 
 def _show_in_prefect(
     context: RunContext, made: Made, metrics: dict[str, float | None], began: float
 ) -> None:
-    curve = made.file(schemas.TRAINING_CURVE_FILE)
-    books = made.read(schemas.BOOKS, ["book_id", "title", "language"])
+    curve = made.file(TRAINING_CURVE_FILE)
+    books = made.read(BOOKS, ["book_id", "title", "language"])
     titles = dict(zip(books["book_id"].to_pylist(), books["title"].to_pylist(), strict=True))
     parts = [
         _books_report(made),
         run_report.vocabulary_report(
-            made.read(schemas.VOCABULARY),
-            made.read(schemas.EMBEDDINGS),
+            made.read(VOCABULARY),
+            made.read(EMBEDDINGS),
             set(books["language"].to_pylist()),
         ),
         run_report.training_report(
-            made.read(schemas.PERPLEXITIES),
-            made.read(schemas.EVALUATIONS),
+            made.read(PERPLEXITIES),
+            made.read(EVALUATIONS),
             metrics,
             titles,
             _unit(made),
         ),
         picture(curve, "Perplexity while it trained"),
         run_report.sentences_report(
-            made.read(schemas.BAG_SENTENCES),
-            made.read(schemas.BAG_RECOVERY),
-            made.read(schemas.RECOVERY_EXAMPLES),
-            made.read(schemas.OPENINGS),
+            made.read(BAG_SENTENCES),
+            made.read(BAG_RECOVERY),
+            made.read(RECOVERY_EXAMPLES),
+            made.read(OPENINGS),
             _unit(made),
         ),
         map_report(made),
     ]
     _show_report(context, made, parts, began)
     _show_tables(made)
-    first = pc.equal(made.read(schemas.BAG_SENTENCES)["rank"], 1)
-    best = made.read(schemas.BAG_SENTENCES, ["bag_set_id", "sentence", "score"]).filter(first)
+    first = pc.equal(made.read(BAG_SENTENCES)["rank"], 1)
+    best = made.read(BAG_SENTENCES, ["bag_set_id", "sentence", "score"]).filter(first)
     show_table("sentences", best.to_pylist(), "The best sentence of each bag set")
     show_map(made)
     show_image("training-curve", curve, "Perplexity while it trained")
@@ -209,4 +219,4 @@ def _show_report(context: RunContext, made: Made, parts: Sequence[str], began: f
 def _show_tables(made: Made) -> None:
     figures = [{"figure": name, "value": value} for name, value in made.metrics().items()]
     show_table("metrics", figures, "The run's figures")
-    show_table("refusals", made.read(schemas.REFUSALS).to_pylist(), "Inputs that were refused")
+    show_table("refusals", made.read(REFUSALS).to_pylist(), "Inputs that were refused")

@@ -20,11 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.books import Book, Refusal
-from data.errors import UserMistake
-from data.languages import LanguageDetector, language_sample
-from data.reading import ReadBook, Reading, read_entry, words_digest
-from data.schemas import (
+from data.book_schemas import (
     BOOK_DRAFTS,
     BOOKS,
     RECEIPT_DRAFTS,
@@ -32,8 +28,12 @@ from data.schemas import (
     REFUSALS,
     SECTION_DRAFTS,
     SECTIONS,
-    WARM_START_SECTIONS,
 )
+from data.books import Book, Refusal
+from data.errors import UserMistake
+from data.languages import LanguageDetector, language_sample
+from data.model_schemas import WARM_START_SECTIONS
+from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.settings import Settings
 from data.sources import Entry, Finding, content_digest, told_of
 from data.splits import assign_splits, section_splits

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from data.schemas import BAG_RECOVERY, LANGUAGE_MODEL_FILE, RECOVERY_EXAMPLES, TOKEN_IDS
+from data.bag_schemas import BAG_RECOVERY, RECOVERY_EXAMPLES
+from data.book_schemas import TOKEN_IDS
+from data.model_schemas import LANGUAGE_MODEL_FILE
 from data.settings import Settings
 from models.bag_recovery import draw_bag_sets, eligible_sentences, recovery
 from models.batching import book_runs

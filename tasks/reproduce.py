@@ -13,15 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from data.book_schemas import SECTIONS
 from data.errors import UserMistake
-from data.schemas import (
-    LANGUAGE_MODEL_FILE,
-    OPTIONAL_TABLES,
-    SECTIONS,
-    TABLES,
-    WARM_START_MODEL_FILE,
-    WARM_START_SECTIONS,
-)
+from data.model_schemas import LANGUAGE_MODEL_FILE, WARM_START_MODEL_FILE, WARM_START_SECTIONS
+from data.schemas import OPTIONAL_TABLES, TABLES
 from data.store import Damaged, Store
 from tasks.seams.manifests import differing, folder_of, read_manifest, sealed, told
 from tasks.seams.newest_run import newest_run, table_names

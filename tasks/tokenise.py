@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.book_schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
 from data.languages import UNKNOWN_LANGUAGE
-from data.schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
 from data.settings import Settings
 from models.vocabulary import Unit
 from tasks.seams.end_with_parent import end_with_parent

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from data.schemas import TRACE
+from data.model_schemas import TRACE
 from models.bundle import Bundle
 from models.twin import Twin
 from tasks.seams.drawing_trace import TracedText, draw_trace_png

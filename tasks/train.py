@@ -12,16 +12,14 @@ from typing import Any
 
 import torch
 
+from data.book_schemas import PUNKT, TOKEN_IDS, VOCABULARY
 from data.errors import UserMistake
-from data.schemas import (
+from data.model_schemas import (
     EMBEDDINGS,
     INPUT_VECTORS,
-    PUNKT,
-    TOKEN_IDS,
     TRAINED_WEIGHTS_FILE,
     TRAINING_CURVE_FILE,
     TRAINING_LOG,
-    VOCABULARY,
     WARM_START_MODEL_FILE,
 )
 from models.bundle import Bundle

@@ -5,7 +5,8 @@ does  trains a model of the same size and vocabulary in as many steps, from noth
 out   its weights, and the log of its training
 """
 
-from data.schemas import AFRESH_LOG, AFRESH_MODEL_FILE, INPUT_VECTORS, TOKEN_IDS, VOCABULARY
+from data.book_schemas import TOKEN_IDS, VOCABULARY
+from data.model_schemas import AFRESH_LOG, AFRESH_MODEL_FILE, INPUT_VECTORS
 from models.bundle import Bundle
 from models.vocabulary import Vocabulary
 from tasks.seams.step_cache import StepRun, step

@@ -14,15 +14,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from data.schemas import (
-    CACHES,
-    DISCOUNTS,
-    LANGUAGE_MODEL_FILE,
-    MIXTURES,
-    OPENINGS,
-    TOKEN_IDS,
-    TRAINED_WEIGHTS_FILE,
-)
+from data.bag_schemas import DISCOUNTS, MIXTURES, OPENINGS
+from data.book_schemas import TOKEN_IDS
+from data.model_schemas import CACHES, LANGUAGE_MODEL_FILE, TRAINED_WEIGHTS_FILE
 from data.settings import Settings
 from models.adaptive_evaluation import cache_log_probabilities
 from models.bag_recovery import Recovery, draw_bag_sets, eligible_sentences, recovery

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from data.errors import UserMistake
-from data.schemas import WARM_START_MODEL_FILE, WARM_START_SECTIONS
+from data.model_schemas import WARM_START_MODEL_FILE, WARM_START_SECTIONS
 from data.settings import Settings
 from data.store import Store
 from models.bundle import Bundle

@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
+from data.book_schemas import BOOKS, SENTENCES
 from data.errors import UserMistake
-from data.schemas import BOOKS, SENTENCES
 from data.settings import Settings
 from data.stop_words import stop_words_of
 from data.text_schemas import TEXT_FEATURES, TEXT_TERMS

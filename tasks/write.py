@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from data.schemas import SECTIONS, TOKEN_IDS, VOCABULARY
+from data.book_schemas import SECTIONS, TOKEN_IDS, VOCABULARY
 from data.settings import Settings
 from data.store import Store
 from models.bundle import Bundle

@@ -5,7 +5,8 @@ from hashlib import sha256
 
 import pyarrow.compute as pc
 
-from data.schemas import SECTIONS, WARM_START_SECTIONS
+from data.book_schemas import SECTIONS
+from data.model_schemas import WARM_START_SECTIONS
 from data.store import Store
 from tasks.seams.newest_run import newest_run, table_names
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.schemas import BOOKS, SECTIONS
+from data.book_schemas import BOOKS, SECTIONS
 from data.text_schemas import (
     BOOK_LINES_PICTURE_FILE,
     CLUSTER_CONFOUNDS,

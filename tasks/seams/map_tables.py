@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.schemas import BOOKS, SECTIONS
+from data.book_schemas import BOOKS, SECTIONS
 from data.text_schemas import (
     CLUSTER_CONFOUNDS,
     CLUSTER_NOTES,

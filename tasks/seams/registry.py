@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserMistake
-from data.schemas import LANGUAGE_MODEL_FILE
+from data.model_schemas import LANGUAGE_MODEL_FILE
 from tasks.seams.champions import MODEL_NAME, Champions
 from tasks.seams.tracking import NO_TRACKING, SQLITE, open_client
 

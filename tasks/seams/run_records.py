@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from data.errors import UserMistake
-from data.schemas import METRICS
+from data.model_schemas import METRICS
 from data.store import Store
 from data.table import Table
 from data.text_schemas import (

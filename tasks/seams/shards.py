@@ -25,9 +25,9 @@ from pydantic import BaseModel, Field
 
 from data.errors import UserMistake
 from data.left_out import left_out
-from data.schemas import Table
 from data.settings import Settings
 from data.store import PARQUET, Store, TableWriter
+from data.table import Table
 from tasks.seams.end_with_parent import end_with_parent
 from tasks.seams.kept import turn_to
 from tasks.seams.memory import give_back_memory

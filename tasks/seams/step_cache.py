@@ -35,9 +35,9 @@ from pydantic import BaseModel
 
 from data.errors import UserMistake
 from data.filesystems import StoreTrouble
-from data.schemas import Table
 from data.settings import Settings
 from data.store import Damaged, Store
+from data.table import Table
 from tasks.seams.code_key import code_digests
 from tasks.seams.making_again import check, make_again, remember
 from tasks.seams.manifests import (

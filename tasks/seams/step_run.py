@@ -9,8 +9,9 @@ import pyarrow as pa
 from prefect import Task
 from pydantic import BaseModel
 
-from data.schemas import TOKEN_IDS, Table
+from data.book_schemas import TOKEN_IDS
 from data.store import Store, TableWriter
+from data.table import Table
 from tasks.seams.checkpoints import Checkpoints
 from tasks.seams.manifests import SETTLED
 from tasks.seams.report import progress, say

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow.compute as pc
 
-from data.schemas import TOKEN_IDS
+from data.book_schemas import TOKEN_IDS
 from models.special_tokens import START, TokenIds
 from tasks.seams.step_cache import StepRun
 from tasks.seams.token_file import ITEM_BYTES, TokenFile

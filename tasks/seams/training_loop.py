@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from data.book_schemas import TOKEN_IDS
 from data.errors import UserMistake
-from data.schemas import INPUT_VECTORS, TOKEN_IDS
+from data.model_schemas import INPUT_VECTORS
 from models.batching import book_runs
 from models.devices import keep_fp32_whole
 from models.language_model import LanguageModel

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from data.dictionary import DICTIONARY_PATH, dictionary_text
-from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES, Table
+from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES
+from data.table import Table
 
 ALL_TABLES = TABLES | OPTIONAL_TABLES | COMMAND_TABLES
 tables = pytest.mark.parametrize("table", ALL_TABLES.values(), ids=ALL_TABLES)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from data import digest as module
 from data.digest import TableDigest
-from data.schemas import Column, Table
 from data.store import Store
+from data.table import Column, Table
 
 Row = dict[str, Any]
 

@@ -14,8 +14,8 @@ import pytest
 
 from data.errors import UserMistake
 from data.filesystems import StoreTrouble
-from data.schemas import Column, Table
 from data.store import Store, TableWriter
+from data.table import Column, Table
 
 PROJECT_ROOT = Path(__file__).parents[2]
 BOOKS = Table(
@@ -273,7 +273,7 @@ with Store(sys.argv[1]).table_writer(sys.argv[2], BOOKS, {}) as writer:
 """
 TABLE_MODULE = """
 import pyarrow as pa
-from data.schemas import Column, Table
+from data.table import Column, Table
 BOOKS = Table("books", "a book", "nobody", (
     Column("book_id", pa.string(), ""), Column("pages", pa.int64(), "", nullable=True)), True)
 """

@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 import pytest
 from prefect.client.orchestration import get_client
 
+from data.book_schemas import SECTIONS
 from data.errors import UserMistake
-from data.schemas import PERPLEXITIES, SECTION_SCORES, SECTIONS
+from data.model_schemas import PERPLEXITIES, SECTION_SCORES
 from data.store import Store
 from flows.running import run_pipeline
 from flows.summary import summary_text

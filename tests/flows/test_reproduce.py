@@ -11,7 +11,7 @@ import mlflow
 import pytest
 
 from data.errors import UserMistake
-from data.schemas import TRAINED_WEIGHTS_FILE
+from data.model_schemas import TRAINED_WEIGHTS_FILE
 from data.store import Store
 from flows.environment import home
 from flows.pipeline import PipelineSettings

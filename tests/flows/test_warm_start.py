@@ -7,7 +7,7 @@ import mlflow
 import pytest
 
 from data.errors import UserMistake
-from data.schemas import AFRESH_LOG, WARM_START_SECTIONS
+from data.model_schemas import AFRESH_LOG, WARM_START_SECTIONS
 from data.store import Store
 from flows.running import run_pipeline
 from flows.summary import summary_text

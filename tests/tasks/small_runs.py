@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from data.book_schemas import REFUSALS
 from data.errors import UserMistake
-from data.schemas import METRICS, REFUSALS, WARM_START_SECTIONS
+from data.model_schemas import METRICS, WARM_START_SECTIONS
 from data.settings import Settings
 from tasks.seams.run_context import open_run
 from tasks.seams.run_records import Made, recorded

@@ -242,10 +242,10 @@ def test_real_steps_reach_their_real_helpers() -> None:
         "tasks.seams.vocabulary_table.vocabulary_columns",
         "models.vocabulary.UNKNOWN_SPELLINGS",
         "models.special_tokens.SPECIAL_TOKENS",
-        "data.schemas.VOCABULARY",
+        "data.book_schemas.VOCABULARY",
         "data.table.BOOK_ID",
     } <= found
-    named = {full.removeprefix("data.schemas.") for full in found if "data.schemas." in full}
+    named = {full.rpartition(".")[2] for full in found if "_schemas." in full}
     assert {table.name.upper() for table in schemas.TABLES.values()} & named == {
         "SECTIONS",
         "SENTENCES",

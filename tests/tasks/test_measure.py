@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
-from data.schemas import (
-    BAG_RECOVERY,
-    EVALUATIONS,
-    PERPLEXITIES,
-    TRAINING_LOG,
-    VOCABULARY,
-    Table,
-)
+from data.bag_schemas import BAG_RECOVERY
+from data.book_schemas import VOCABULARY
+from data.model_schemas import EVALUATIONS, PERPLEXITIES, TRAINING_LOG
 from data.store import Store
+from data.table import Table
 from data.text_schemas import CLUSTER_SCORES, TEXT_CODES
 from tasks.measure import MeasureSettings, measure
 from tasks.seams.run_context import RunContext

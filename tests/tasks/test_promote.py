@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pytest
 
-from data.schemas import SECTION_SCORES
+from data.model_schemas import SECTION_SCORES
 from tasks.promote import PromoteSettings, promotion_text, verdict_on
 
 URI = "models:/bookloom/3"

@@ -11,9 +11,9 @@ import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from data.book_schemas import REFUSALS
 from data.errors import UserMistake
 from data.filesystems import trouble
-from data.schemas import REFUSALS
 from data.settings import Settings
 from tasks.seams.report import say
 from tasks.seams.retrying import may_pass, tried_again

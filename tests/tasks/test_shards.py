@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from data.book_schemas import BOOKS, SECTIONS
 from data.errors import UserMistake
-from data.schemas import BOOKS, SECTIONS
 from data.store import Store
 from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode

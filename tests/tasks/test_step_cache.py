@@ -9,8 +9,10 @@ import fsspec
 import pyarrow as pa
 import pytest
 
-from data.schemas import METRICS, REFUSALS, Column, Table
+from data.book_schemas import REFUSALS
+from data.model_schemas import METRICS
 from data.settings import Settings
+from data.table import Column, Table
 from tasks.seams import code_key, step_cache
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome, StepRun, step

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from data.book_schemas import SECTIONS, TOKEN_IDS, VOCABULARY
 from data.errors import UserMistake
-from data.schemas import SECTIONS, TOKEN_IDS, TRACE, VOCABULARY
+from data.model_schemas import TRACE
 from data.store import Store
 from models.bundle import Bundle
 from models.language_model import Architecture, LanguageModel

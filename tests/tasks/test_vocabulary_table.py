@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.schemas import VOCABULARY
+from data.book_schemas import VOCABULARY
 from models.special_tokens import SPECIAL_TOKENS, UNKNOWN
 from models.vocabulary import UNKNOWN_SPELLINGS, Vocabulary
 from tasks.seams.vocabulary_table import vocabulary_columns, written_forms
