@@ -16,29 +16,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from models.batching import (
-    Tokens,
-    Window,
-    cut_lanes,
-    num_columns,
-    sentence_batches,
-    split_sentences,
-    window_lengths,
-    windows,
-)
+from models.batching import Tokens, Window
 from models.devices import handed_to
+from models.epochs import Epoch, steps_per_epoch
 from models.evaluation import Loss, evaluate, total
 from models.language_model import LanguageModel, Masks, State, detach
+from models.ranks import Ranks
 from models.recipe import Recipe, learning_rate, make_optimiser
-from models.special_tokens import END, TokenIds
 
 
 class TrainingDiverged(ValueError):
@@ -85,12 +75,12 @@ class Training:
         """
         self.model, self.recipe = model, recipe
         self.num_steps = recipe.num_steps or max(
-            1, round(recipe.num_epochs * _steps_per_epoch(stream, recipe))
+            1, round(recipe.num_epochs * steps_per_epoch(stream, recipe))
         )
         self.step = self.tokens_seen = self.epoch = self.window_index = 0
         self.best_loss, self.bad_validations, self.validated_step = math.inf, 0, 0
         self._stream, self._validation, self._seed = stream, validation_lanes, seed
-        self._ranks = _Ranks(recipe.num_lanes)
+        self._ranks = Ranks(recipe.num_lanes)
         self._optimiser = make_optimiser(model, recipe)
         self._objective: nn.Module = _Objective(model, recipe)
         if self._ranks.size > 1:
@@ -101,7 +91,7 @@ class Training:
         self._state: State | None = None
         self._state_of_all: State = ()
         self._windows: Iterator[Window] | None = None
-        self._lengths: list[int] = []
+        self._num_windows = 0
         self._tally = _Tally()
         self._elapsed_before, self._started = 0.0, time.monotonic()
         self.learning_rate = 0.0
@@ -197,35 +187,16 @@ class Training:
 
     def _next_window(self) -> Window:
         if self._windows is None:
-            self._windows = self._windows_of_epoch()
+            plan = Epoch(self._stream, self.recipe, (self._seed, self.epoch))
+            self._num_windows = plan.num_windows
+            self._windows = plan.windows(self.window_index)
             if self.window_index == 0 or self._state is None:
                 self._state = self.model.initial_state(self._ranks.num_own)
         self.window_index += 1
         window = next(self._windows)
-        if self.window_index == len(self._lengths):
+        if self.window_index == self._num_windows:
             self.epoch, self.window_index, self._windows = self.epoch + 1, 0, None
         return window
-
-    def _windows_of_epoch(self) -> Iterator[Window]:
-        """The windows of this epoch that are still to come."""
-        recipe, seed = self.recipe, (self._seed, self.epoch)
-        if recipe.separate_sentences:
-            sentences = _sentences(self._stream)
-            self._lengths = [1] * -(-len(sentences) // recipe.num_lanes)
-            batches = sentence_batches(
-                sentences, recipe.num_lanes, equal_sentences=recipe.equal_sentences, seed=seed
-            )
-            return islice(batches, self.window_index, None)
-        offset = 0
-        if recipe.moving_lanes:
-            # A multiple of the golden ratio never comes back to where it was.
-            offset = int(self.epoch * 0.6180339887 % 1.0 * len(self._stream))
-        lanes = cut_lanes(self._stream, recipe.num_lanes, offset)
-        self._lengths = window_lengths(
-            num_columns(lanes), recipe.window_length, recipe.window_spread, seed
-        )
-        first = sum(self._lengths[: self.window_index])
-        return windows(lanes, self._lengths[self.window_index :], first)
 
     def _train(self) -> None:
         started = time.monotonic()
@@ -372,42 +343,6 @@ class _Objective(nn.Module):
         return (nats_BT * weight_BT).sum(), penalty, state
 
 
-class _Ranks:
-    """The share of the lanes that this process trains."""
-
-    def __init__(self, num_lanes: int) -> None:
-        together = distributed.is_available() and distributed.is_initialized()
-        self.size = distributed.get_world_size() if together else 1
-        rank = distributed.get_rank() if together else 0
-        if num_lanes % self.size:
-            raise ValueError(
-                f"{num_lanes} lanes cannot be shared evenly among {self.size} processes"
-            )
-        self.num_own = num_lanes // self.size
-        self.first, self.last = rank * self.num_own, (rank + 1) * self.num_own
-
-    def summed(self, values: Tensor) -> Tensor:
-        """The sum over all processes."""
-        if self.size > 1:
-            distributed.all_reduce(values)
-        return values
-
-    def own(self, part_LBH: Tensor) -> Tensor:
-        """Of a state of all lanes, the rows of this process."""
-        return part_LBH[:, self.first : self.last].contiguous()
-
-    def gathered(self, state: State) -> State:
-        """The state of all lanes."""
-        if self.size == 1:
-            return state
-        gathered = []
-        for part in state:
-            parts = [torch.empty_like(part) for _ in range(self.size)]
-            distributed.all_gather(parts, part.contiguous())
-            gathered.append(torch.cat(parts, dim=1))
-        return tuple(gathered)
-
-
 class _Tally:
     """Sums between two records; nothing is fetched from the device before the record."""
 
@@ -429,18 +364,6 @@ class _Tally:
     @property
     def gradient_norm(self) -> float:
         return float(torch.stack(self._norms).double().mean())
-
-
-def _steps_per_epoch(stream: Tokens, recipe: Recipe) -> int:
-    if recipe.separate_sentences:
-        return -(-len(_sentences(stream)) // recipe.num_lanes)
-    columns = num_columns(cut_lanes(stream, recipe.num_lanes))
-    return -(-columns // recipe.window_length)
-
-
-def _sentences(stream: Tokens) -> list[TokenIds]:
-    words = split_sentences(stream[0 : len(stream)])
-    return [np.array([*sentence, END], dtype=np.int32) for sentence in words]
 
 
 def _number_type(recipe: Recipe, device: torch.device) -> AbstractContextManager[object]:
