@@ -55,7 +55,7 @@ def cluster(
         clusterer: what groups the autoencoders' codes.
         label: what clusters are held against.
         folder_label: what the name of a book's folder says of it.
-        model: the language model for embeddings and states; by default the newest.
+        model: the language model for embeddings and states; by default the champion.
         seed: of everything that draws random numbers.
         as_json: print one JSON object.
     """

@@ -64,6 +64,7 @@ def serve(
     if check:
         _check(as_json)
         return
+    from flows.mlflow_users import prepare_users
     from flows.ports import listening
     from flows.serve_health import health
     from flows.serve_parts import LOGS, ServeSettings, stages
@@ -88,6 +89,8 @@ def serve(
             listening(mlflow_port, "--mlflow-port or BOOKLOOM_MLFLOW_PORT"),
         ):
             settings.shelf.mkdir(parents=True, exist_ok=True)
+            if mlflow_auth:
+                prepare_users(settings.mlflow_folder)
         _say("serving", f"{settings.home}; logs in {settings.home / LOGS}")
         look = partial(health, prefect_url=settings.prefect_url, mlflow_url=settings.mlflow_url)
         Supervisor(stages(settings), look, _say).run(_Teller(settings))

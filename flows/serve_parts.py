@@ -11,6 +11,7 @@ from pydantic import Field
 
 from data.settings import Settings
 from flows.dead_runs import worker_name
+from flows.mlflow_users import CONFIG_PATH, users_file
 from flows.ports import HOST
 from flows.run_process import OUTPUT
 
@@ -43,6 +44,11 @@ class ServeSettings(Settings):
     def prefect_url(self) -> str:
         """Prefect's user interface."""
         return f"http://{HOST}:{self.prefect_port}"
+
+    @property
+    def mlflow_folder(self) -> Path:
+        """Where MLflow's database, artifacts and users are, unless told otherwise."""
+        return self.home / "mlflow"
 
     @property
     def mlflow_url(self) -> str:
@@ -135,10 +141,11 @@ def _mlflow_command(settings: ServeSettings) -> tuple[str, ...]:
 
 def _mlflow_environment(settings: ServeSettings) -> dict[str, str]:
     """Addresses may hold passwords, and everybody on a machine can read command lines."""
-    folder = settings.home / "mlflow"
+    folder = settings.mlflow_folder
     database = settings.mlflow_database or f"sqlite:///{folder / 'mlflow.db'}"
     if settings.mlflow_artifacts:
         kept = {"MLFLOW_ARTIFACTS_DESTINATION": settings.mlflow_artifacts}
     else:  # in the open, so that runs without this server find them
         kept = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": (folder / "artifacts").as_uri()}
-    return {"MLFLOW_BACKEND_STORE_URI": database, **kept}
+    users = {CONFIG_PATH: str(users_file(folder))} if settings.mlflow_auth else {}
+    return {"MLFLOW_BACKEND_STORE_URI": database, **kept, **users}

@@ -21,12 +21,13 @@ from tasks.judge import JudgeSettings, judge
 from tasks.measure import MeasureSettings, measure
 from tasks.publish import publish_map
 from tasks.read import ReadSettings, read
+from tasks.seams.champions import CHAMPION
 from tasks.seams.run_context import open_run
 from tasks.seams.shards import Workers
 from tasks.seams.step_cache import unlinked
 from tasks.seams.store_lock import LONGEST_WAIT_MINUTES
 from tasks.tokenise import TokeniseSettings, tokenise
-from tasks.warm_start import NEWEST, WarmStartSettings, warm_start
+from tasks.warm_start import WarmStartSettings, warm_start
 from tasks.weigh import WeighSettings, weigh
 
 
@@ -49,7 +50,7 @@ class TextsMapSettings(Settings):
     tokenise: TokeniseSettings = TokeniseSettings()
     weigh: WeighSettings = WeighSettings()
     average: AverageSettings = AverageSettings()
-    model: str = NEWEST
+    model: str = CHAMPION
     """Whose word vectors or states are averaged, where `average.of` asks for them: a registered
     language model, such as models:/bookloom/1, or champion, or newest."""
     cluster: ClusterSettings = ClusterSettings()

@@ -13,9 +13,9 @@ from data.model_schemas import WARM_START_MODEL_FILE, WARM_START_SECTIONS
 from data.settings import Settings
 from data.store import Store
 from models.bundle import Bundle
-from tasks.seams.champions import CHAMPION, MODEL_NAME
+from tasks.seams.champions import CHAMPION
 from tasks.seams.learned_sections import learned_sections, text_digest
-from tasks.seams.registry import newest_model, read_bundle
+from tasks.seams.registry import champion_model, newest_model, read_bundle
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepRun, step
@@ -65,10 +65,7 @@ def _fetched(settings: WarmStartSettings, context: RunContext) -> tuple[str, Bun
         raise UserMistake(
             "A warm start needs a model.", "Set warm_start.model, such as to models:/bookloom/1."
         )
-    uri = settings.model
-    if uri == NEWEST:
-        uri = newest_model(context.tracking_uri)
-    elif uri == CHAMPION:
-        uri = f"models:/{MODEL_NAME}@{CHAMPION}"
+    named = {NEWEST: newest_model, CHAMPION: champion_model}.get(settings.model)
+    uri = named(context.tracking_uri) if named else settings.model
     uri, content = read_bundle(context.tracking_uri, uri)
     return uri, Bundle.from_bytes(content)

@@ -79,7 +79,7 @@ def read_bundle(tracking_uri: str, model_uri: str | None) -> tuple[str, bytes]:
         return model_uri, path.read_bytes()
     import mlflow
 
-    uri = model_uri or _model_to_use(tracking_uri)
+    uri = model_uri or champion_model(tracking_uri)
     try:
         with tempfile.TemporaryDirectory() as folder:
             mlflow.set_tracking_uri(tracking_uri)
@@ -106,6 +106,19 @@ def newest_model(tracking_uri: str) -> str:
     if newest is None:
         raise _no_model(tracking_uri)
     return newest.uri
+
+
+def champion_model(tracking_uri: str) -> str:
+    """URI of the champion, or of the newest model where there is none.
+
+    Raises:
+        UserMistake: there is no model at all.
+    """
+    standing = Champions(tracking_uri).standing()
+    chosen = standing.champion or standing.newest
+    if chosen is None:
+        raise _no_model(tracking_uri)
+    return chosen.uri
 
 
 def models_in_use(tracking_uri: str) -> dict[str, str]:
@@ -139,15 +152,6 @@ def models_in_use(tracking_uri: str) -> dict[str, str]:
     uses |= {n: f"models:/{MODEL_NAME}@{alias}" for alias, n in standing.aliases.items()}
     digests = {number: version.digest for number, version in standing.versions.items()}
     return {digest: use for number, use in uses.items() if (digest := digests.get(number))}
-
-
-def _model_to_use(tracking_uri: str) -> str:
-    """URI of the champion, or of the newest model where there is none."""
-    standing = Champions(tracking_uri).standing()
-    chosen = standing.champion or standing.newest
-    if chosen is None:
-        raise _no_model(tracking_uri)
-    return chosen.uri
 
 
 def _no_model(tracking_uri: str) -> UserMistake:

@@ -1,11 +1,14 @@
 """The commands and environments of what is served, as they are told to the parts."""
 
 import os
+from configparser import ConfigParser
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from data.errors import UserMistake
+from flows.mlflow_users import ADMIN_PASSWORD, CONFIG_PATH, SECRET_KEY, prepare_users
 from flows.serve_parts import MLFLOW, PREFECT, WORKER, Part, ServeSettings, stages
 
 
@@ -32,6 +35,33 @@ def test_no_command_line_shows_a_password(tmp_path: Path) -> None:
     assert made[MLFLOW].environment["MLFLOW_BACKEND_STORE_URI"] == database
     assert made[MLFLOW].command[-2:] == ("--app-name", "basic-auth")
     assert "MLFLOW_BACKEND_STORE_URI" not in made[WORKER].environment
+
+
+def test_mlflows_users_are_in_the_home_or_where_the_environment_says(tmp_path: Path) -> None:
+    assert CONFIG_PATH not in parts(tmp_path)[MLFLOW].environment
+    secrets = {SECRET_KEY: "long", ADMIN_PASSWORD: "twelve or more"}
+    with patch.dict(os.environ, secrets):
+        prepare_users(tmp_path / "mlflow")
+        made = parts(tmp_path, mlflow_auth=True)
+    users = ConfigParser()
+    users.read(made[MLFLOW].environment[CONFIG_PATH])
+    assert users["mlflow"]["database_uri"] == f"sqlite:///{tmp_path}/mlflow/users.db"
+    with patch.dict(os.environ, {**secrets, CONFIG_PATH: "/etc/users.ini"}):
+        prepare_users(tmp_path / "other")
+        made = parts(tmp_path, mlflow_auth=True)
+    assert made[MLFLOW].environment[CONFIG_PATH] == "/etc/users.ini"
+    assert not (tmp_path / "other").exists()
+
+
+def test_mlflows_authentication_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(UserMistake, match=SECRET_KEY):
+        prepare_users(tmp_path)
+    secrets = {SECRET_KEY: "long", ADMIN_PASSWORD: "too short"}
+    with patch.dict(os.environ, secrets), pytest.raises(UserMistake, match=ADMIN_PASSWORD):
+        prepare_users(tmp_path)
+    (tmp_path / "users.db").touch()
+    with patch.dict(os.environ, {SECRET_KEY: "long"}):
+        prepare_users(tmp_path)
 
 
 def test_clients_get_the_password_that_the_server_asks_for(tmp_path: Path) -> None:

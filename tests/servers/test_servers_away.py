@@ -1,5 +1,6 @@
 """Prefect's or MLflow's server is away in mid-run: the run waits and goes on, or says why it stops;
-what is only shown on a page is not waited for.
+what is only shown on a page is not waited for. And the object store, of which one request in ten
+fails from the first to the last: the run's store and MLflow's artifacts are both there.
 """
 
 import threading
@@ -23,8 +24,10 @@ from prefect.settings import (
 
 from tasks.seams import report
 from tasks.seams.run_context import open_run
+from tasks.verify import verify
 from tests.miniature import MiniatureRun, digests, tiny_settings
 from tests.servers.conftest import NAME, PASSWORD, PREFECT_SECRET, Team
+from tests.servers.object_store import RESET, ObjectStore
 from tests.servers.pipelines import Pipeline
 from tests.servers.plug import Plug, plugged
 
@@ -165,3 +168,25 @@ def test_a_server_that_does_not_come_back(
     ended = Pipeline(settings, team.environment, tmp_path / "again").ended()
     assert ended.exit_code == 0, ended.log
     assert digests(ended.told) == digests(miniature_run.summary)
+
+
+@pytest.mark.faults
+def test_one_request_in_ten_to_the_object_store_fails(
+    team: Team,
+    object_store: ObjectStore,
+    miniature_run: MiniatureRun,
+    miniature_shelf: Path,
+    tmp_path: Path,
+) -> None:
+    store = object_store.new_bucket("failing") + "/store"
+    settings = {**tiny_settings(miniature_shelf, store), "name": "one in ten"}
+    object_store.failures.clear()
+    with object_store.failing(0.1):
+        ended = Pipeline(settings, team.environment, tmp_path / "run").ended()
+        assert ended.exit_code == 0, ended.log
+        again = Pipeline(settings, team.environment, tmp_path / "again").ended()
+        assert again.exit_code == 0, again.log
+    assert set(object_store.failures) == {"500", "503", RESET}
+    assert digests(ended.told) == digests(again.told) == digests(miniature_run.summary)
+    assert again.told["recomputed"] == []
+    assert verify(store)["damage"] == []
