@@ -9,13 +9,12 @@ import time
 from typing import Any
 
 from prefect import flow
-from pydantic import Field
 
-from data.settings import Settings
-from flows.environment import LONGEST_RUN_SECONDS, home, home_store, tracking_uri, with_shelf
+from flows.environment import LONGEST_RUN_SECONDS, with_shelf
 from flows.notices import TOLD
 from flows.run_names import retraining_name, tag
 from flows.run_process import settle_in
+from flows.run_settings import RunSettings
 from tasks.average import AverageSettings, average
 from tasks.chart import ChartSettings, chart
 from tasks.cluster import ClusterSettings, cluster
@@ -31,10 +30,7 @@ from tasks.publish import publish
 from tasks.read import ReadSettings, read
 from tasks.recover import RecoverSettings, recover
 from tasks.seams.bag_answers import PickSettings
-from tasks.seams.run_context import open_run
-from tasks.seams.shards import Workers
 from tasks.seams.step_cache import unlinked
-from tasks.seams.store_lock import LONGEST_WAIT_MINUTES
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import train
@@ -44,21 +40,11 @@ from tasks.warm_start import WarmStartSettings, warm_start
 from tasks.weigh import WeighSettings, weigh
 
 
-class PipelineSettings(Settings):
+class PipelineSettings(RunSettings):
     """Settings of a run; those of each step stand beside the step."""
 
     name: str = "pipeline"
     """What these settings are called: the end of the run's name, retrain plays 2026-11-23 quick."""
-    store: str | None = None
-    """Where tables go, a path or a URL; by default `store` under bookloom's home."""
-    seed: int = 1
-    """Of everything that draws random numbers."""
-    num_threads: int = 2
-    """Threads that products use; with the seed, part of the promise of equal digests."""
-    workers: Workers = Workers(num_workers=2)
-    """Who works on shards of a large shelf: processes, or a Dask or Ray cluster."""
-    longest_wait_minutes: float = Field(LONGEST_WAIT_MINUTES, ge=0)
-    """How long to wait for another run on the same store before giving up."""
     warm_start: WarmStartSettings = WarmStartSettings()
     read: ReadSettings = ReadSettings()
     tokenise: TokeniseSettings = TokeniseSettings()
@@ -87,17 +73,7 @@ class PipelineSettings(Settings):
 def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:  # noqa: B008
     """Read books, train a language model, pick sentences from bags, draw the map of the texts."""
     started = time.time()
-    with open_run(
-        settings.name,
-        store=settings.store or home_store(),
-        tracking_uri=tracking_uri(),
-        seed=settings.seed,
-        num_threads=settings.num_threads,
-        workers=settings.workers,
-        downloads=str(home() / "downloads"),
-        longest_wait_minutes=settings.longest_wait_minutes,
-        settings=settings.model_dump(mode="json"),
-    ) as run:
+    with settings.opened() as run:
         before = [warm_start(run, settings.warm_start)] if settings.warm_start.model else []
         sources = with_shelf(settings.read.books)
         books = read(run, settings.read.model_copy(update={"books": sources}), *before)

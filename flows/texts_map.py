@@ -7,13 +7,12 @@ import time
 from typing import Any
 
 from prefect import flow
-from pydantic import Field
 
-from data.settings import Settings
-from flows.environment import LONGEST_RUN_SECONDS, home, home_store, tracking_uri, with_shelf
+from flows.environment import LONGEST_RUN_SECONDS, with_shelf
 from flows.notices import TOLD
 from flows.run_names import map_name, tag
 from flows.run_process import settle_in
+from flows.run_settings import RunSettings
 from tasks.average import AverageSettings, average
 from tasks.chart import ChartSettings, chart
 from tasks.cluster import ClusterSettings, cluster
@@ -22,30 +21,17 @@ from tasks.measure import MeasureSettings, measure
 from tasks.publish import publish_map
 from tasks.read import ReadSettings, read
 from tasks.seams.champions import CHAMPION
-from tasks.seams.run_context import open_run
-from tasks.seams.shards import Workers
 from tasks.seams.step_cache import unlinked
-from tasks.seams.store_lock import LONGEST_WAIT_MINUTES
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.warm_start import WarmStartSettings, warm_start
 from tasks.weigh import WeighSettings, weigh
 
 
-class TextsMapSettings(Settings):
+class TextsMapSettings(RunSettings):
     """Settings of a map; those of each step stand beside the step."""
 
     name: str = "map"
     """What these settings are called: the end of the run's name, map of plays 2026-11-23 style."""
-    store: str | None = None
-    """Where tables go, a path or a URL; by default `store` under bookloom's home."""
-    seed: int = 1
-    """Of everything that draws random numbers."""
-    num_threads: int = 2
-    """Threads that products use; with the seed, part of the promise of equal digests."""
-    workers: Workers = Workers(num_workers=2)
-    """Who works on shards of a large shelf: processes, or a Dask or Ray cluster."""
-    longest_wait_minutes: float = Field(LONGEST_WAIT_MINUTES, ge=0)
-    """How long to wait for another run on the same store before giving up."""
     read: ReadSettings = ReadSettings()
     tokenise: TokeniseSettings = TokeniseSettings()
     weigh: WeighSettings = WeighSettings()
@@ -68,17 +54,7 @@ class TextsMapSettings(Settings):
 def texts_map(settings: TextsMapSettings = TextsMapSettings()) -> dict[str, Any]:  # noqa: B008
     """Read books, cluster their texts, draw the map and say how far to believe it."""
     started = time.time()
-    with open_run(
-        settings.name,
-        store=settings.store or home_store(),
-        tracking_uri=tracking_uri(),
-        seed=settings.seed,
-        num_threads=settings.num_threads,
-        workers=settings.workers,
-        downloads=str(home() / "downloads"),
-        longest_wait_minutes=settings.longest_wait_minutes,
-        settings=settings.model_dump(mode="json"),
-    ) as run:
+    with settings.opened() as run:
         sources = with_shelf(settings.read.books)
         books = read(run, settings.read.model_copy(update={"books": sources}))
         sentences = tokenise(run, settings.tokenise, books)

@@ -22,11 +22,12 @@ from models.devices import keep_fp32_whole
 from models.evaluation import evaluate, loss_after_context, loss_of_blocks, target_nats
 from models.language_model import Architecture, Dropout, LanguageModel, Masks, State
 from models.recipe import Recipe
-from models.special_tokens import END, START, UNKNOWN, TokenIds
+from models.special_tokens import END, START, UNKNOWN
 from models.speed import steps_within
 from models.text_averages import mean_states
-from models.training import Record, Training
+from models.training import Training
 from models.twin import Twin
+from tests.models.made_up_books import bits, made_up_books, unclocked
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
 
@@ -93,27 +94,8 @@ def both(kind: str) -> tuple[LanguageModel, LanguageModel]:
     return model_of(kind), model_of(kind, torch.device("cpu"))
 
 
-def books(*lengths: int, seed: int = 6) -> list[TokenIds]:
-    """Books of so many tokens, each opened by `_start_`; every fourth token is `_end_`."""
-    rng = np.random.default_rng(seed)
-    made = []
-    for length in lengths:
-        book = rng.integers(UNKNOWN + 1, NUM_TYPES, length).astype(np.int32)
-        book[0], book[4::4] = START, END
-        made.append(book)
-    return made
-
-
-STREAM = np.concatenate(books(160, 73, 178))
-SHELF = books(17, 9, 330, 45, seed=7)
-
-
-def bits(model: LanguageModel) -> dict[str, bytes]:
-    return {name: value.cpu().numpy().tobytes() for name, value in model.state_dict().items()}
-
-
-def unclocked(records: list[Record]) -> list[Record]:
-    return [replace(r, elapsed_seconds=0.0, tokens_per_second=None) for r in records]
+STREAM = np.concatenate(made_up_books(NUM_TYPES, 160, 73, 178))
+SHELF = made_up_books(NUM_TYPES, 17, 9, 330, 45, seed=7)
 
 
 def moved(masks: Masks, device: torch.device) -> Masks:

@@ -17,8 +17,9 @@ from models.batching import split_sentences
 from models.evaluation import evaluate
 from models.language_model import Architecture, Dropout, LanguageModel
 from models.recipe import Recipe
-from models.special_tokens import END, START, UNKNOWN, TokenIds
-from models.training import OtherTraining, Record, Training
+from models.special_tokens import END, START
+from models.training import OtherTraining, Training
+from tests.models.made_up_books import bits, made_up_books, unclocked
 
 NUM_TYPES = 13
 PLAIN = Recipe(
@@ -57,26 +58,8 @@ def tiny_model() -> LanguageModel:
         )
 
 
-def books(*lengths: int, seed: int = 6) -> list[TokenIds]:
-    rng = np.random.default_rng(seed)
-    made = []
-    for length in lengths:
-        book = rng.integers(UNKNOWN + 1, NUM_TYPES, length).astype(np.int32)
-        book[0], book[4::4] = START, END
-        made.append(book)
-    return made
-
-
-STREAM = np.concatenate(books(60, 23, 78))
-VALIDATION = books(17, 9, 30, seed=7)
-
-
-def bits(model: LanguageModel) -> dict[str, bytes]:
-    return {name: value.numpy().tobytes() for name, value in model.state_dict().items()}
-
-
-def unclocked(records: list[Record]) -> list[Record]:
-    return [replace(r, elapsed_seconds=0.0, tokens_per_second=None) for r in records]
+STREAM = np.concatenate(made_up_books(NUM_TYPES, 60, 23, 78))
+VALIDATION = made_up_books(NUM_TYPES, 17, 9, 30, seed=7)
 
 
 @pytest.mark.parametrize("name", RECIPES)

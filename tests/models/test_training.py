@@ -15,11 +15,12 @@ from models.batching import cut_lanes, windows
 from models.evaluation import Loss, evaluate, total
 from models.language_model import Architecture, Dropout, LanguageModel, State
 from models.recipe import NumberType, Recipe, learning_rate, make_optimiser
-from models.special_tokens import END, START, UNKNOWN, TokenIds
+from models.special_tokens import END, TokenIds
 from models.training import Record, Training, TrainingDiverged
+from tests.models.made_up_books import bits, made_up_books
 
 HAS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-NUM_TYPES, FIRST_WORD = 13, UNKNOWN + 1
+NUM_TYPES = 13
 RECIPE = Recipe(
     num_lanes=3,
     window_length=5,
@@ -42,28 +43,12 @@ def tiny_model(seed: int = 1) -> LanguageModel:
         return LanguageModel(Architecture(NUM_TYPES, 6, 16, 1, (7, 10)))
 
 
-def books(*lengths: int, seed: int = 6) -> list[TokenIds]:
-    """Books of so many tokens, each opened by `_start_`; every fourth token is `_end_`."""
-    rng = np.random.default_rng(seed)
-    made = []
-    for length in lengths:
-        book = rng.integers(FIRST_WORD, NUM_TYPES, length).astype(np.int32)
-        book[0] = START
-        book[4::4] = END
-        made.append(book)
-    return made
-
-
-STREAM = np.concatenate(books(40, 23, 58))
-VALIDATION = books(17, 9, 30, seed=7)
+STREAM = np.concatenate(made_up_books(NUM_TYPES, 40, 23, 58))
+VALIDATION = made_up_books(NUM_TYPES, 17, 9, 30, seed=7)
 
 
 def cycle(*token_ids: int, times: int) -> TokenIds:
     return np.array(token_ids * times, dtype=np.int32)
-
-
-def bits(model: LanguageModel) -> dict[str, bytes]:
-    return {name: value.numpy().tobytes() for name, value in model.state_dict().items()}
 
 
 def of_split(records: list[Record], split: str) -> list[Record]:
@@ -95,7 +80,7 @@ def test_books_are_evaluated_each_as_if_alone(
     monkeypatch.setattr(evaluation, "WINDOW", window)
     monkeypatch.setattr(evaluation, "LANES_AT_ONCE", at_once)
     model = tiny_model()
-    shelf = books(31, 7, 2, 18, 7, 44)
+    shelf = made_up_books(NUM_TYPES, 31, 7, 2, 18, 7, 44)
     together = evaluate(model, shelf)
     alone = [loss for book in shelf for loss in evaluate(model, [book])]
     assert [loss.num_tokens for loss in together] == [30, 6, 1, 17, 6, 43]
@@ -108,7 +93,7 @@ def test_books_are_evaluated_each_as_if_alone(
 
 def test_a_lane_of_several_books_costs_what_the_books_cost() -> None:
     model = tiny_model()
-    shelf = books(31, 7, 18)
+    shelf = made_up_books(NUM_TYPES, 31, 7, 18)
     [together] = evaluate(model, [np.concatenate(shelf)])
     assert together.num_tokens == 30 + 6 + 17
     assert together.nats == pytest.approx(total(evaluate(model, shelf)).nats, rel=1e-5)

@@ -9,11 +9,12 @@ from torch.testing import assert_close
 
 from models.batching import cut_lanes, windows
 from models.language_model import Architecture, LanguageModel
-from models.special_tokens import END, NOTHING, START, UNKNOWN, TokenIds
+from models.special_tokens import END, NOTHING, START, TokenIds
 from models.training import evaluate
 from models.twin import Twin, TwinState
+from tests.models.made_up_books import made_up_books
 
-NUM_TYPES, HIDDEN_WIDTH, NUM_LAYERS, FIRST_WORD = 19, 11, 2, UNKNOWN + 1
+NUM_TYPES, HIDDEN_WIDTH, NUM_LAYERS = 19, 11, 2
 
 
 def tiny_model(num_layers: int = NUM_LAYERS) -> LanguageModel:
@@ -29,18 +30,6 @@ def tiny_model(num_layers: int = NUM_LAYERS) -> LanguageModel:
     return model.eval()
 
 
-def books(*lengths: int) -> list[TokenIds]:
-    """Books of so many tokens, each opened by `_start_`; every fourth token is `_end_`."""
-    rng = np.random.default_rng(6)
-    made = []
-    for length in lengths:
-        book = rng.integers(FIRST_WORD, NUM_TYPES, length).astype(np.int32)
-        book[0] = START
-        book[4::4] = END
-        made.append(book)
-    return made
-
-
 def nats_of_twin(twin: Twin, book: TokenIds) -> list[float]:
     """-log p of every token of a book but its first, read from a fresh state."""
     twin.reset()
@@ -50,7 +39,7 @@ def nats_of_twin(twin: Twin, book: TokenIds) -> list[float]:
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 def test_the_twin_costs_what_evaluation_says(num_layers: int) -> None:
     model = tiny_model(num_layers)
-    shelf = books(40, 7, 23)
+    shelf = made_up_books(NUM_TYPES, 40, 7, 23)
     twin = Twin(model)
     for book, loss in zip(shelf, evaluate(model, shelf), strict=True):
         nats = nats_of_twin(twin, book)
@@ -61,7 +50,7 @@ def test_the_twin_costs_what_evaluation_says(num_layers: int) -> None:
 def test_every_token_of_lanes_costs_the_twin_the_same() -> None:
     """Three lanes over three books, in windows of 5: lanes open in mid-book, books in mid-lane."""
     model, twin = tiny_model(), Twin(tiny_model())
-    stream = np.concatenate(books(19, 30, 8))
+    stream = np.concatenate(made_up_books(NUM_TYPES, 19, 30, 8))
     lanes = cut_lanes(stream, 3)
     state, nats = model.initial_state(3), []
     with torch.inference_mode():
