@@ -46,7 +46,8 @@ def code_digests(module: str, name: str) -> dict[str, str]:
     Raises:
         KeyError: the module does not define the name.
     """
-    if name not in _module(module).definitions:
+    project = _Project()
+    if name not in project.module(module).definitions:
         raise KeyError(f"{module} does not define {name}")
     found: dict[str, str] = {}
     waiting = [(module, name)]
@@ -54,18 +55,53 @@ def code_digests(module: str, name: str) -> dict[str, str]:
         module, name = waiting.pop()
         if f"{module}.{name}" in found or module in PLUMBING:
             continue
-        source = _module(module)
-        nodes = source.definitions.get(name)
-        if nodes is None:
-            if name in source.imports:  # re-exported from elsewhere
-                waiting += _resolve(source, [name])
-            continue
-        dump = "\n".join(ast.dump(node) for node in nodes)
-        found[f"{module}.{name}"] = hashlib.sha256(dump.encode()).hexdigest()
-        for node in nodes:
-            for chain in _names_in(node):
-                waiting += _resolve(source, chain)
+        source = project.module(module)
+        if name in source.definitions:
+            found[f"{module}.{name}"] = source.digest(name)
+            for chain in source.chains(name):
+                waiting += project.meant(source, chain)
+        elif name in source.imports:  # re-exported from elsewhere
+            waiting += project.meant(source, (name,))
     return found
+
+
+class _Project:
+    """The project's modules, each read once, as one who looks at a step's code finds them."""
+
+    def __init__(self) -> None:
+        self._modules: dict[str, _Module] = {}
+
+    def module(self, name: str) -> "_Module":
+        """A module.
+
+        Raises:
+            KeyError: there is none.
+        """
+        if name not in self._modules:
+            origin = _origin(name)
+            if origin is None:
+                raise KeyError(f"there is no module {name}")
+            self._modules[name] = _parsed(name, Path(origin).read_text(encoding="utf-8"))
+        return self._modules[name]
+
+    def meant(self, source: "_Module", chain: tuple[str, ...]) -> list[tuple[str, str]]:
+        """Definitions that a dotted name may mean: in a module, or in another of the project's."""
+        head, *rest = chain
+        if head in source.definitions:
+            return [(source.name, head)]
+        if head not in source.imports:
+            return []
+        module, attribute = source.imports[head]
+        if module.split(".")[0] not in PROJECT:
+            return []
+        path = ([attribute] if attribute else []) + rest
+        while path and _origin(f"{module}.{path[0]}"):
+            module = f"{module}.{path.pop(0)}"
+        if path:
+            return [(module, path[0])]
+        # The module itself is handed about: all of it counts.
+        names = [] if module in PLUMBING else self.module(module).definitions
+        return [(module, name) for name in names]
 
 
 class _Module:
@@ -75,10 +111,27 @@ class _Module:
         self.name = name
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, tuple[str, str | None]] = {}  # bound name -> (module, attribute)
-        tree = _without_docstrings(ast.parse(text))
-        for node in ast.walk(tree):  # imports inside functions too
-            self._bind(node)
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            _take_docstring(node)
+            self._bind(node)  # imports inside functions too
         self._collect(tree.body)
+        self._digests: dict[str, str] = {}
+        self._chains: dict[str, set[tuple[str, ...]]] = {}
+
+    def digest(self, name: str) -> str:
+        """Of a definition."""
+        if name not in self._digests:
+            dump = "\n".join(ast.dump(node) for node in self.definitions[name])
+            self._digests[name] = hashlib.sha256(dump.encode()).hexdigest()
+        return self._digests[name]
+
+    def chains(self, name: str) -> set[tuple[str, ...]]:
+        """The dotted names that a definition reads."""
+        if name not in self._chains:
+            nodes = self.definitions[name]
+            self._chains[name] = {chain for node in nodes for chain in _names_in(node)}
+        return self._chains[name]
 
     def _collect(self, body: list[ast.stmt]) -> None:
         for node in body:
@@ -106,56 +159,28 @@ class _Module:
                 self.imports[alias.asname or alias.name] = (node.module, alias.name)
 
 
-def _resolve(source: _Module, chain: list[str]) -> list[tuple[str, str]]:
-    """Definitions that a dotted name may mean: in this module, or in one of the project's."""
-    head, *rest = chain
-    if head in source.definitions:
-        return [(source.name, head)]
-    if head not in source.imports:
-        return []
-    module, attribute = source.imports[head]
-    if module.split(".")[0] not in PROJECT:
-        return []
-    path = ([attribute] if attribute else []) + rest
-    while path and _is_module(f"{module}.{path[0]}"):
-        module = f"{module}.{path.pop(0)}"
-    if path:
-        return [(module, path[0])]
-    # The module itself is handed about: all of it counts.
-    return [] if module in PLUMBING else [(module, name) for name in _module(module).definitions]
-
-
-def _names_in(node: ast.AST) -> Iterator[list[str]]:
-    """Every name that is read, with the attributes that follow it: `a.b.c` as [a, b, c]."""
-    if isinstance(node, ast.Attribute):
-        chain = [node.attr]
-        inner: ast.expr = node.value
+def _names_in(root: ast.AST) -> Iterator[tuple[str, ...]]:
+    """Every name that is read, with the attributes that follow it: `a.b.c` as (a, b, c)."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        chain: list[str] = []
+        inner = node
         while isinstance(inner, ast.Attribute):
             chain.insert(0, inner.attr)
             inner = inner.value
         if isinstance(inner, ast.Name):
-            yield [inner.id, *chain]
-            return
-    if isinstance(node, ast.Name):
-        yield [node.id]
-    for child in ast.iter_child_nodes(node):
-        yield from _names_in(child)
+            yield (inner.id, *chain)
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [  # type: ignore[attr-defined]
-                s
-                for s in body
-                if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
-            ]
-    return tree
-
-
-def _is_module(name: str) -> bool:
-    return _origin(name) is not None
+def _take_docstring(node: ast.AST) -> None:
+    body = getattr(node, "body", None)
+    if isinstance(body, list):
+        node.body = [  # type: ignore[attr-defined]
+            s for s in body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+        ]
 
 
 @lru_cache
@@ -171,13 +196,6 @@ def _origin(name: str) -> str | None:
             if file.is_file():
                 return str(file)
     return None
-
-
-def _module(name: str) -> _Module:
-    origin = _origin(name)
-    if origin is None:
-        raise KeyError(f"there is no module {name}")
-    return _parsed(name, Path(origin).read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=256)

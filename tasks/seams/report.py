@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -23,10 +23,10 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import FlowRunContext, SettingsContext, TaskRunContext, get_settings_context
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_run_logger
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, Settings
 from tqdm import tqdm
 
 from tasks.seams.quantities import duration
@@ -195,6 +195,8 @@ class _Server:
 
     no_bars_before = 0.0
     no_waiting_before = 0.0
+    settings: tuple[Settings, Settings] | None = None
+    """Those under which it is asked, and the same but asking once."""
 
 
 def _shown(what: str, show: Callable[[], Told], *, wait: bool = True) -> Told | None:
@@ -203,7 +205,7 @@ def _shown(what: str, show: Callable[[], Told], *, wait: bool = True) -> Told | 
         return None
     wait = wait and time.monotonic() >= _Server.no_waiting_before
     try:
-        with temporary_settings({} if wait else {PREFECT_CLIENT_MAX_RETRIES: 0}):
+        with nullcontext() if wait else _not_waiting():
             return show()
     except (httpx.TransportError, PrefectHTTPStatusError) as error:
         if (
@@ -217,6 +219,16 @@ def _shown(what: str, show: Callable[[], Told], *, wait: bool = True) -> Told | 
         _Server.no_waiting_before = time.monotonic() + SECONDS_WITHOUT_WAITING
     say(f"Prefect's server does not answer ({cause}): it does not show {what}.", logging.WARNING)
     return None
+
+
+def _not_waiting() -> SettingsContext:
+    """Settings under which Prefect's client asks once. Prefect takes 0.1 s to make them."""
+    now = get_settings_context()
+    known = _Server.settings
+    if known is None or known[0] is not now.settings:
+        hasty = now.settings.copy_with_update({PREFECT_CLIENT_MAX_RETRIES: 0})
+        _Server.settings = known = (now.settings, hasty)
+    return SettingsContext(profile=now.profile, settings=known[1])
 
 
 def _update(what: str, artifact: UUID, percent: float, note: str) -> None:

@@ -231,7 +231,7 @@ def test_plumbing_is_not_followed(name: str) -> None:
 
 
 def test_plumbing_is_there() -> None:
-    assert all(code_key._is_module(module) for module in code_key.PLUMBING)
+    assert all(code_key._origin(module) for module in code_key.PLUMBING)
 
 
 def test_real_steps_reach_their_real_helpers() -> None:
