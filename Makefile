@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run standard serve test test-faults check dictionary lock clean
+.PHONY: help run standard serve test test-faults test-faults-short check dictionary lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 20
 
 run: .venv/installed ## run the whole pipeline on the packaged plays (the quick deployment)
 	$(BIN)/bookloom run --deployment quick
@@ -22,6 +22,9 @@ test: .venv/installed-for-tests ## run all tests but the fault suite
 
 test-faults: .venv/installed-for-tests ## kill runs, workers and servers, fill the disk, queue 200 runs: is nothing lost?
 	$(BIN)/python -m pytest -m faults -o faulthandler_timeout=1500
+
+test-faults-short: .venv/installed-for-tests ## the same with four kills in place of twenty, and no queue
+	$(BIN)/python -m pytest -m 'faults and not long' -n 2 --dist loadfile --no-loadscope-reorder -o faulthandler_timeout=600
 
 check: .venv/installed-for-tests ## format, lint, strict types, the import rule, the data dictionary
 	$(BIN)/ruff format --check .

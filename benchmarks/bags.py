@@ -119,7 +119,7 @@ def _closed(bundle: Bundle, words: list[str]) -> list[int]:
 def _training_ngram(bundle: Bundle) -> KneserNey | None:
     """A model of the text that the bundle learned from, where the store still has it."""
     store = Store(home_store())
-    names = table_names(store, newest_run(store, bundle.digest()) or {"tables": {}})
+    names = table_names(store, newest_run(store, model_digest=bundle.digest()) or {"tables": {}})
     if TOKEN_IDS.name not in names:
         _say("the store has no training text of this model: no 3-gram beam")
         return None

@@ -118,7 +118,7 @@ SECTION_SCORES = Table(
         Column("num_unknown", pa.int64(), "words that the new model does not know", "tokens"),
         Column("champion_num_unknown", pa.int64(), "those the champion does not know", "tokens"),
         Column("learned", pa.bool_(), "whether the new model has learned from the section"),
-        Column("champion_learned", pa.bool_(), "whether the champion has, as far as is known"),
+        Column("champion_learned", pa.bool_(), "whether the champion has, or was tuned on it"),
     ),
     by_book=True,
 )

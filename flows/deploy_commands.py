@@ -55,7 +55,10 @@ def deploy(
         shown = {**answer, "prefect_yaml": content, "job_template": template}
         print_answer(shown, as_json, _shown_text)
         return
-    _make_pool(section, template)
+    from flows.unanswered import silence_told
+
+    with silence_told():
+        _make_pool(section, template)
     _prefect_deploy(as_yaml(content))
     print_answer(answer, as_json, _deployed_text)
 

@@ -15,21 +15,22 @@ from tasks.seams.surroundings import provenance
 
 PIPELINE_ENTRYPOINT = "flows/pipeline.py:pipeline"
 MAP_ENTRYPOINT = "flows/texts_map.py:texts_map"
-DEPLOYMENTS_FILE = Path(os.environ.get("BOOKLOOM_DEPLOYMENTS") or PROJECT_ROOT / "prefect.yaml")
-
 Pool = Literal["process", "docker", "kubernetes"]
 
 
-def deployment_settings(
-    name: str, entrypoint: str = PIPELINE_ENTRYPOINT, path: Path = DEPLOYMENTS_FILE
-) -> dict[str, Any]:
+def deployments_file() -> Path:
+    """Where deployments are described: `BOOKLOOM_DEPLOYMENTS`, or `prefect.yaml`."""
+    return Path(os.environ.get("BOOKLOOM_DEPLOYMENTS") or PROJECT_ROOT / "prefect.yaml")
+
+
+def deployment_settings(name: str, entrypoint: str = PIPELINE_ENTRYPOINT) -> dict[str, Any]:
     """Settings of a flow, by default of the pipeline, as plain values: those of a deployment, or,
     for the pipeline, those that have a name of their own.
 
     Raises:
-        UserMistake: nothing has that name.
+        UserMistake: nothing has that name, or there is no such file.
     """
-    content = _content(path)
+    content = _content()
     found = {
         entry["name"]: entry["parameters"]["settings"]
         for entry in content["deployments"]
@@ -40,7 +41,7 @@ def deployment_settings(
     if name not in found:
         nearest = nearest_words(name, found) or sorted(found)
         raise UserMistake(
-            f"{path.name} has no deployment {name!r} of {entrypoint}.",
+            f"{deployments_file().name} has no deployment {name!r} of {entrypoint}.",
             f"Choose one of: {', '.join(nearest)}.",
         )
     settings: dict[str, Any] = found[name]
@@ -49,7 +50,7 @@ def deployment_settings(
 
 def pool_section(pool: Pool) -> dict[str, Any]:
     """What a pool is: its type, its deployments' `work_pool`, and what its image is built by."""
-    section: dict[str, Any] = _content(DEPLOYMENTS_FILE)["definitions"]["work_pools"][pool]
+    section: dict[str, Any] = _content()["definitions"]["work_pools"][pool]
     return section
 
 
@@ -69,14 +70,14 @@ def rendered(
         UserMistake: a pool of processes has no image; an image's name has no tag; no deployment
             has that name.
     """
-    content = _content(DEPLOYMENTS_FILE)
+    content = _content()
     section = pool_section(pool)
     words = _image_words(pool, image or section.get("image"))
     entries = {entry["name"]: entry for entry in content["deployments"]}
     for name in names:
         if name not in entries:
             raise UserMistake(
-                f"{DEPLOYMENTS_FILE.name} has no deployment {name!r}.",
+                f"{deployments_file().name} has no deployment {name!r}.",
                 f"Choose among: {', '.join(nearest_words(name, entries) or entries)}.",
             )
     chosen = [
@@ -110,8 +111,15 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def _content(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+def _content() -> dict[str, Any]:
+    path = deployments_file()
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserMistake(
+            f"There is no file {path.absolute()} that describes deployments.",
+            "Set BOOKLOOM_DEPLOYMENTS to one, or leave it unset for that of bookloom.",
+        ) from error
     return content
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.serving_note import serving
+from tasks.seams.tracking import without_password
 
 PROJECT_ROOT = Path(__file__).parents[1]
 PATIENCE = {
@@ -16,13 +17,15 @@ PATIENCE = {
     # to hear of it. Prefect's own choice, 5, gives up after one.
     "PREFECT_CLIENT_MAX_RETRIES": "6",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "6",
+    # Seconds between a run's signs of life: see `silent_runs`. Prefect's own choice is 180.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     # For the store and MLflow's artifacts: where one request in ten fails, one in a hundred million
     # is given up, and a store that is away is waited for half a minute, by each try of a step.
     # `standard` tries again after slow-downs, too, which `legacy`, the default, does not.
     "AWS_RETRY_MODE": "standard",
     "AWS_MAX_ATTEMPTS": "8",
 }
-"""How long runs wait for servers that are away; a setting of the user's own holds."""
+"""How long runs and servers wait for each other; a setting of the user's own holds."""
 LONGEST_RUN_SECONDS = 24 * 3600
 """Then a run is ended, so that one that hangs is not in the way of the next for ever; it is many
 times what the largest take, and one that was cut off goes on from its last checkpoint."""
@@ -104,7 +107,8 @@ def ui_commands() -> dict[str, str]:
         return {"Prefect": served.prefect_url, "MLflow": served.mlflow_url}
     prefect_home = os.environ.get("PREFECT_HOME", "")
     prefix = f"PREFECT_HOME={prefect_home} " if prefect_home else ""
+    store = without_password(tracking_uri())
     return {
         "Prefect": f"{prefix}PREFECT_SERVER_ANALYTICS_ENABLED=false .venv/bin/prefect server start",
-        "MLflow": f".venv/bin/mlflow ui --host 127.0.0.1 --backend-store-uri {tracking_uri()}",
+        "MLflow": f".venv/bin/mlflow ui --host 127.0.0.1 --backend-store-uri {store}",
     }

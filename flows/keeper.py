@@ -7,7 +7,8 @@ dies, even by kill -9, and hands it the processes whose own parents die, so that
 all: first they are asked (SIGTERM), after the grace they are killed. A second SIGTERM or SIGINT
 kills at once. With --spare, what a command that died by itself leaves running is left alone, and
 what it has running is asked first, while the command rests: Prefect's worker kills its runs as it
-ends, which then can't tell how they ended.
+ends, which then can't tell how they ended. SIGUSR1 kills the command alone, as if it had died by
+itself.
 
 Nothing but the standard library, and little of that: it starts in milliseconds.
 """
@@ -24,7 +25,8 @@ from typing import NamedTuple
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 GRACE_OF_ORPHANS_SECONDS = 5.0
-HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+KILL_COMMAND = signal.SIGUSR1
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, KILL_COMMAND)
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
@@ -96,7 +98,9 @@ def main(parent: int, grace_seconds: float, spare: bool, command: Sequence[str])
     while child not in exit_codes:
         heard = signal.sigtimedwait(HEARD, min(1.0, max(0.0, until - time.monotonic())))
         exit_codes |= reap().exit_codes
-        if heard and heard.si_signo != signal.SIGCHLD:
+        if heard and heard.si_signo == KILL_COMMAND:
+            _send(child, signal.SIGKILL)
+        elif heard and heard.si_signo != signal.SIGCHLD:
             most = grace_seconds if os.getppid() == parent else GRACE_OF_ORPHANS_SECONDS
             grace = 0.0 if is_asked else min(grace_seconds, most)
             until = time.monotonic() + grace

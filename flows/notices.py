@@ -7,17 +7,17 @@ there as a JSON object, whose `text` chat services show as it is:
      "steps": ["read"], "cause": "...", "remedy": "...", "link": "http://...", "unix_seconds": ...}
 
 Prefect calls `tell` in the process of a run that fails; in the worker's, where that process died.
+Of runs that were lost with their worker, or with their machine, the caretaker tells.
 """
 
 import json
 import logging
 import os
-import re
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,10 +27,20 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
 from data.errors import UserMistake
+from flows.dead_runs import SettledRun
 from flows.environment import home_store, tracking_uri
-from tasks.seams.flow_run import crash, flow_run_address, steps_at_work
+from flows.silent_runs import FELL_SILENT
+from tasks.seams.flow_run import (
+    DIED,
+    cancelled_instead,
+    crash,
+    flow_run_address,
+    state_message,
+    steps_at_work,
+)
 from tasks.seams.report import CONTROL_CHARACTERS
 from tasks.seams.step_cache import IN_STEP
+from tasks.seams.tracking import without_password
 from tasks.seams.unfinished import ClosedRun, close_dead_runs
 
 WEBHOOK = "BOOKLOOM_WEBHOOK"
@@ -39,7 +49,6 @@ SECONDS_A_TRY = 10.0
 SECONDS_BETWEEN_TRIES = 1.0
 MOST_SECONDS = 40.0  # whatever a server does: a run that has failed must end
 MOST_CAUSE_CHARACTERS = 2000
-LOGIN = re.compile(r"://[^/\s@]+@")
 GO_ON = "What was finished is kept: start the same run again, and it goes on from there."
 SEE_LOG = "Look at the run's log; start the same run again when the cause is mended."
 WHAT_HAPPENED = {"failed": "failed", "crashed": "was cut off", "cancelled": "was cancelled"}
@@ -56,14 +65,16 @@ def tell(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     event = "failed" if state.is_failed() else "crashed" if state.is_crashed() else "cancelled"
     logger = flow_run_logger(flow_run, flow)
     try:
+        if event == "crashed" and (cancelled := cancelled_instead(flow_run.id)):
+            state, event = cancelled, "cancelled"
         error = _error(state) if event == "failed" else None
         steps = _steps_of(error) or steps_at_work(flow_run.id)
         cause, remedy = _cause_and_remedy(error, state, event)
         send(_notice(event, flow_run.name, flow.name, steps, cause, remedy, flow_run.id), logger)
         if event != "failed":
+            crash(flow_run.id)
             settings = flow_run.parameters.get("settings") or {}
             close_dead_runs(settings.get("store") or home_store(), tracking_uri())
-            crash(flow_run.id)
     except Exception as error:
         logger.error("not all could be told of a run that %s: %r", WHAT_HAPPENED[event], error)
 
@@ -79,11 +90,27 @@ def tell_of_dead_runs(store: str, mlflow: str, logger: logging.Logger) -> list[C
     closed = close_dead_runs(store, mlflow)
     for run in closed:
         if run.was_running_in_prefect or run.flow_run_id is None:
-            cause = "Its process is gone, and has left no word."
-            steps = steps_at_work(run.flow_run_id) if run.flow_run_id else []
-            notice = _notice("crashed", run.name, "", steps, cause, GO_ON, run.flow_run_id)
-            send(notice, logger)
+            _tell_of_crash(run.name, run.flow_run_id, DIED, logger)
+        elif (message := state_message(run.flow_run_id)).startswith(FELL_SILENT):
+            _tell_of_crash(run.name, run.flow_run_id, message, logger)
     return closed
+
+
+def tell_of_settled_runs(settled: Sequence[SettledRun], logger: logging.Logger) -> None:
+    """Tell of flow runs that were found to have crashed: nobody else can have."""
+    for run in settled:
+        if run.state_type == "CRASHED":
+            _tell_of_crash(run.name, run.flow_run_id, run.message, logger)
+
+
+def _tell_of_crash(
+    name: str, flow_run_id: str | None, message: str, logger: logging.Logger
+) -> None:
+    """Tell what a state's message says: in its first sentence the cause, then the remedy."""
+    cause, _, remedy = message.removesuffix(".").partition(". ")
+    steps = steps_at_work(flow_run_id) if flow_run_id else []
+    remedy = f"{remedy}." if remedy else GO_ON
+    send(_notice("crashed", name, "", steps, f"{cause}.", remedy, flow_run_id), logger)
 
 
 def send(notice: Mapping[str, Any], logger: Any) -> None:
@@ -180,6 +207,6 @@ def _cause_and_remedy(
 
 def _shown(text: str) -> str:
     """Text as a notice may hold it: on one line, of some length, without who logs in where."""
-    plain = LOGIN.sub("://…@", CONTROL_CHARACTERS.sub(" ", text))
+    plain = without_password(CONTROL_CHARACTERS.sub(" ", text))
     whole = len(plain) <= MOST_CAUSE_CHARACTERS
     return plain if whole else f"{plain[:MOST_CAUSE_CHARACTERS]}…"

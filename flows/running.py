@@ -5,13 +5,17 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import httpx
 import pydantic
 from prefect.exceptions import TerminationSignal
+from prefect.settings import PREFECT_API_URL
 
 from data.errors import UserMistake
 from data.settings import Settings
 from flows.command_tools import settings_mistake
+from flows.dead_runs import settle_dead_runs, worker_name
 from flows.pipeline import PipelineSettings, pipeline
+from flows.prefect_api import api_at
 from flows.temporary_server import prefect_server
 from flows.texts_map import TextsMapSettings, texts_map
 from flows.unanswered import silence_told
@@ -47,11 +51,27 @@ def run_flow(
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_no_traceback_for_mistakes)
+    is_served = bool(PREFECT_API_URL.value())
     with silence_told(), prefect_server():
+        if not is_served:
+            _tell_of_killed_runs()
         try:
             return flow(checked)
         except TerminationSignal:
             raise KeyboardInterrupt from None
+
+
+def _tell_of_killed_runs() -> None:
+    """Tell a server that is there for one command which runs of earlier ones were killed: nobody
+    else does. It takes a tenth of a second.
+    """
+    api = api_at(str(PREFECT_API_URL.value()))
+    try:
+        settle_dead_runs(api, worker_name())
+    except httpx.HTTPError as error:
+        logging.getLogger("bookloom").warning("killed runs could not be told of: %r", error)
+    finally:
+        api.close()
 
 
 def _no_traceback_for_mistakes(record: logging.LogRecord) -> bool:

@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -110,8 +111,6 @@ def watch(folder: Path | None = None, /) -> None:
     from flows.watch import watch as tell_of_changes
 
     watched = folder.resolve() if folder else shelf()
-    if not watched.is_dir():
-        raise UserMistake(f"{watched} is no folder.", "Make it, or name another.")
     if not os.environ.get("PREFECT_API_URL"):
         raise UserMistake(
             "There is no Prefect server to tell.", "Set PREFECT_API_URL, or start bookloom serve."
@@ -139,17 +138,15 @@ class _Teller:
         write_note(self._settings.home, note)
         if is_complete and not self._is_told:
             self._is_told = True
-            _say("ready", f"after {time.time() - self._since:.0f} s (Ctrl-C stops all)")
-            print(
+            _say(
+                "ready",
+                f"after {time.time() - self._since:.0f} s (Ctrl-C stops all)\n"
                 f"  Prefect  {note.prefect_url}\n  MLflow   {note.mlflow_url}\n"
                 f"  books    put them into {note.shelf}",
-                flush=True,
             )
 
 
 def _check(as_json: bool) -> None:
-    from dataclasses import asdict
-
     from flows.serve_health import health_of_all
 
     served = serving(home())
@@ -159,7 +156,7 @@ def _check(as_json: bool) -> None:
         "home": str(home()),
         "is_well": is_well,
         "process": served.process if served else None,
-        "parts": {name: asdict(one) for name, one in found.items()},
+        "parts": {name: {"is_well": one.is_well, "what": one.what} for name, one in found.items()},
     }
     print_answer(answer, as_json, _check_text)
     if not is_well:
@@ -181,4 +178,5 @@ def _check_text(answer: Mapping[str, Any]) -> str:
 
 
 def _say(name: str, what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')}  {name:<11}  {what}", flush=True)
+    with suppress(OSError):  # a full disk, say, where it is written to a file
+        print(f"{time.strftime('%H:%M:%S')}  {name:<11}  {what}", flush=True)

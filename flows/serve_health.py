@@ -21,6 +21,8 @@ class Health:
     is_well: bool
     what: str
     """What it does, or what is wrong with it."""
+    is_own_fault: bool = True
+    """Of a worker Prefect's server tells, which may itself be away."""
 
 
 def health(part: str, prefect_url: str, mlflow_url: str) -> Health:
@@ -34,10 +36,11 @@ def health(part: str, prefect_url: str, mlflow_url: str) -> Health:
             return Health(True, f"answers at {mlflow_url}")
         if part == WORKER:
             return _of_worker(prefect_url)
-    except httpx.HTTPStatusError as error:
-        return Health(False, f"answers {error.response.status_code} at {error.request.url}")
     except httpx.HTTPError as error:
-        return Health(False, f"does not answer: {error or type(error).__name__}")
+        what = _what_is_wrong(error)
+        if part == WORKER:
+            return Health(False, f"is not to be seen: Prefect {what}", is_own_fault=False)
+        return Health(False, what)
     return Health(True, "runs")
 
 
@@ -64,6 +67,12 @@ def _of_worker(prefect_url: str) -> Health:
     if states.get(worker_name()) == "ONLINE":
         return Health(True, f"takes runs from the work pool {POOL}")
     return Health(False, f"has not been heard of by the work pool {POOL}")
+
+
+def _what_is_wrong(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"answers {error.response.status_code} at {error.request.url}"
+    return f"does not answer: {str(error) or type(error).__name__}"
 
 
 def _ask(url: str) -> None:

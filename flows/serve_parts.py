@@ -1,6 +1,7 @@
 """What `bookloom serve` consists of: each part's command, environment and log."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from flows.run_process import OUTPUT
 POOL = "bookloom"
 PREFECT, MLFLOW, DEPLOYMENTS = "prefect", "mlflow", "deployments"
 WORKER, WATCHER, CARETAKER = "worker", "watcher", "caretaker"
-HEARTBEAT_SECONDS = 30
 LOGS = "logs"
+PLACES = ("BOOKLOOM_STORE", "BOOKLOOM_DEPLOYMENTS", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
+SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///)(.+)")
+ALLOWED_HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"
 
 
 class ServeSettings(Settings):
@@ -108,20 +111,32 @@ def _environment(settings: ServeSettings) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": settings.mlflow_url,
         OUTPUT: str(settings.home / LOGS / "runs.log"),
         "PREFECT_API_URL": f"{settings.prefect_url}/api",
-        "PREFECT_UI_API_URL": f"{settings.prefect_url}/api",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         "PYTHONUNBUFFERED": "1",
     }
     # A page elsewhere, open in the same browser, gets nothing from the servers.
     pages = [f"http://{host}:{settings.prefect_port}" for host in (HOST, "localhost")]
     usual = {
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(pages),
+        # What Prefect's page asks: behind a proxy, another address. PREFECT_SERVER_UI_API_URL,
+        # the newer name, comes before this one.
+        "PREFECT_UI_API_URL": f"{settings.prefect_url}/api",
         # Jobs are MLflow's for language model services; bookloom has none.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     clients = {"PREFECT_API_AUTH_STRING": secret} if secret else {}
-    return {**usual, **clients, **os.environ, **own}
+    places = {name: seen_from_here(os.environ[name]) for name in PLACES if os.environ.get(name)}
+    return {**usual, **clients, **os.environ, **places, **own}
+
+
+def seen_from_here(place: str) -> str:
+    """A path, also that of a SQLite database, as the parts need it, which work in another folder;
+    an address in a network stays as it is.
+    """
+    database = SQLITE_FILE.fullmatch(place)
+    if database:
+        return f"{database[1]}{Path(database[2]).resolve()}"
+    return place if ":/" in place else str(Path(place).resolve())
 
 
 def _prefect_command(settings: ServeSettings) -> tuple[str, ...]:
@@ -130,10 +145,9 @@ def _prefect_command(settings: ServeSettings) -> tuple[str, ...]:
 
 
 def _mlflow_command(settings: ServeSettings) -> tuple[str, ...]:
-    hosts = f"{HOST}:{settings.mlflow_port},localhost:{settings.mlflow_port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST]
     command += ["--port", str(settings.mlflow_port), "--workers", "1"]
-    command += ["--uvicorn-opts", "--no-access-log", "--allowed-hosts", hosts]
+    command += ["--uvicorn-opts", "--no-access-log"]
     if settings.mlflow_auth:
         command += ["--app-name", "basic-auth"]
     return tuple(command)
@@ -142,10 +156,18 @@ def _mlflow_command(settings: ServeSettings) -> tuple[str, ...]:
 def _mlflow_environment(settings: ServeSettings) -> dict[str, str]:
     """Addresses may hold passwords, and everybody on a machine can read command lines."""
     folder = settings.mlflow_folder
-    database = settings.mlflow_database or f"sqlite:///{folder / 'mlflow.db'}"
+    database = seen_from_here(settings.mlflow_database or f"sqlite:///{folder / 'mlflow.db'}")
     if settings.mlflow_artifacts:
-        kept = {"MLFLOW_ARTIFACTS_DESTINATION": settings.mlflow_artifacts}
+        kept = {"MLFLOW_ARTIFACTS_DESTINATION": seen_from_here(settings.mlflow_artifacts)}
     else:  # in the open, so that runs without this server find them
         kept = {"MLFLOW_DEFAULT_ARTIFACT_ROOT": (folder / "artifacts").as_uri()}
     users = {CONFIG_PATH: str(users_file(folder))} if settings.mlflow_auth else {}
-    return {"MLFLOW_BACKEND_STORE_URI": database, **kept, **users}
+    # By these names the parts and their runs ask; who adds a proxy's needs not think of them.
+    names = [f"{host}:{settings.mlflow_port}" for host in (HOST, "localhost")]
+    names += filter(None, [os.environ.get(ALLOWED_HOSTS)])
+    return {
+        "MLFLOW_BACKEND_STORE_URI": database,
+        ALLOWED_HOSTS: ",".join(names),
+        **kept,
+        **users,
+    }

@@ -13,7 +13,7 @@ from types import FrameType
 
 from data.errors import UserMistake
 from flows.environment import PROJECT_ROOT
-from flows.keeper import adopt_orphans, children, kept
+from flows.keeper import KILL_COMMAND, adopt_orphans, children, kept
 from flows.serve_health import Health
 from flows.serve_parts import Part
 
@@ -23,9 +23,10 @@ LOOK_AGAIN_EVERY_SECONDS = 15.0
 ILL_SECONDS = 240.0
 """After which a part that does not come to its work is given up: the first start sets up databases,
 which takes a busy machine minutes. One that was well, and hangs, is started again."""
-SOUND_SECONDS = 10.0
+SOUND_SECONDS = 60.0
 MOST_DEATHS = 5
 """In a row, each before it was well for so many seconds, after which all stops."""
+TELL_AGAIN_EVERY_SECONDS = 15.0
 MOST_LOG_BYTES = 10_000_000
 TOLD_LINES = 15
 ORPHANS_SECONDS = 20.0
@@ -127,6 +128,7 @@ class KeptPart:
             return
         if was_well:
             say(self.part.name, health.what)
+        if was_well or not health.is_own_fault:
             self._ill_since = now
         seconds = now - self._ill_since
         if seconds > ILL_SECONDS and not self._has_been_well:
@@ -134,6 +136,12 @@ class KeptPart:
         if seconds > ILL_SECONDS:
             say(self.part.name, f"{health.what} for {seconds:.0f} s: it is stopped")
             self._ill_since = now
+            self._end_what_hangs()
+
+    def _end_what_hangs(self) -> None:
+        if self._process is not None and self.part.spare:
+            self._process.send_signal(KILL_COMMAND)
+        else:
             self.ask_to_stop()
 
     def _given_up(self, what: str) -> UserMistake:
@@ -153,6 +161,7 @@ class Supervisor:
         self._stages = [[KeptPart(part) for part in stage] for stage in stages]
         self._look, self._say = look, say
         self._times_asked = 0
+        self._tell_at = 0.0
 
     def run(self, when_new: WhenNew) -> None:
         """Serve until SIGTERM or SIGINT; a second one kills. Nothing is left running.
@@ -177,13 +186,25 @@ class Supervisor:
             if num_up < len(self._stages) and all(one.is_well for one in self._stages[num_up]):
                 num_up += 1
             processes = {one.part.name: one.process for one in begun if one.process is not None}
-            if told != (processes, num_up):
-                told = (processes, num_up)
-                when_new(processes, num_up == len(self._stages), num_up > 0)
+            new = (processes, num_up)
+            if told != new and time.monotonic() >= self._tell_at and self._tell(when_new, *new):
+                told = new
             self._bury_orphans()
             for folder in {one.part.log.parent for one in begun}:
                 _bound(folder)
             time.sleep(TICK_SECONDS)
+
+    def _tell(self, when_new: WhenNew, processes: dict[str, int], num_up: int) -> bool:
+        """Whether it could be told: a disk may be full."""
+        try:
+            when_new(processes, num_up == len(self._stages), num_up > 0)
+        except OSError as error:
+            if not self._tell_at:
+                self._say("serving", f"what runs could not be noted: {error}; it is tried again")
+            self._tell_at = time.monotonic() + TELL_AGAIN_EVERY_SECONDS
+            return False
+        self._tell_at = 0.0
+        return True
 
     def _stop(self) -> None:
         """The last stage first: runs report to the servers how they ended."""
@@ -247,8 +268,10 @@ def _end_session(leader: int) -> None:
 
 
 def _bound(folder: Path) -> None:
-    """Keep logs within bounds: what is older is one file more, of the same bound."""
+    """Keep logs within bounds: what is older is one file more, or, on a full disk, is let go."""
     for log in folder.glob("*.log"):
-        if log.stat().st_size > MOST_LOG_BYTES:
-            shutil.copyfile(log, log.with_suffix(".log.1"))
-            os.truncate(log, 0)  # its writers append
+        with suppress(OSError):
+            if log.stat().st_size > MOST_LOG_BYTES:
+                with suppress(OSError):
+                    shutil.copyfile(log, log.with_suffix(".log.1"))
+                os.truncate(log, 0)  # its writers append

@@ -77,12 +77,18 @@ def write_note(home: Path, served: Served) -> None:
 
 
 def _wait_for_what_is_left(home: Path) -> None:
-    """Keepers that were orphaned end what they keep within seconds; until then ports are taken."""
+    """Keepers that were orphaned end what they keep within seconds; until then ports are taken.
+
+    Their note goes first: who reads it while the lock is held takes it for ours.
+    """
     until = time.monotonic() + LEFT_SECONDS
+    left: list[int] = []
     with suppress(OSError, ValueError):
-        left = Served.model_validate_json(_note(home).read_text(encoding="utf-8")).parts.values()
-        while any(map(_is_keeper, left)) and time.monotonic() < until:
-            time.sleep(0.1)
+        note = Served.model_validate_json(_note(home).read_text(encoding="utf-8"))
+        left += note.parts.values()
+    _note(home).unlink(missing_ok=True)
+    while any(map(_is_keeper, left)) and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _is_keeper(process: int) -> bool:

@@ -8,8 +8,11 @@ from typing import Any
 from flows.prefect_api import PrefectApi
 
 NAME = "bookloom: a run without a sign of life is crashed"
-SILENCE_SECONDS = 300
-"""More than Prefect's own interval of heartbeats, 180, for runs that know no other."""
+SILENCE_SECONDS = 900
+"""In which bookloom's runs give thirty signs of life, others, at Prefect's own interval, five: a
+busy machine, or a server that was away, is no lost run."""
+FELL_SILENT = "No sign of life"
+"""How the message of the automation's state begins."""
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended", "AwaitingRetry")
 
@@ -36,7 +39,7 @@ def automation(silence_seconds: int = SILENCE_SECONDS) -> dict[str, Any]:
                 "state": "CRASHED",
                 "name": "Crashed",
                 "message": (
-                    f"No sign of life for {silence_seconds} seconds. Nothing that was finished "
+                    f"{FELL_SILENT} for {silence_seconds} seconds. Nothing that was finished "
                     "is lost: run it again with the same settings, and it goes on."
                 ),
             }
@@ -45,13 +48,14 @@ def automation(silence_seconds: int = SILENCE_SECONDS) -> dict[str, Any]:
 
 
 def crash_silent_runs(api: PrefectApi, silence_seconds: int = SILENCE_SECONDS) -> None:
-    """Make the automation, or make it anew where it is there already.
+    """Make the automation, or make it anew where it is there already; turned off, it stays so.
 
     Raises:
         httpx.HTTPError: Prefect's server does not answer.
     """
     found = api.post("/automations/filter", {"automations": {"name": {"any_": [NAME]}}})
     if found:
-        api.put(f"/automations/{found[0]['id']}", automation(silence_seconds))
+        anew = {**automation(silence_seconds), "enabled": found[0]["enabled"]}
+        api.put(f"/automations/{found[0]['id']}", anew)
     else:
         api.post("/automations/", automation(silence_seconds))

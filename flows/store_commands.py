@@ -29,6 +29,7 @@ REPRODUCE_EXAMPLES = examples(
     "bookloom reproduce",
     "bookloom reproduce 3f9c",
     "bookloom reproduce 3f9c --keep --json",
+    "bookloom reproduce 3f9c --anyway",
 )
 NOT_AS_PROMISED_EXIT_CODE = 1
 
@@ -69,9 +70,11 @@ def prune(
 ) -> None:
     """Remove results that no kept run needs.
 
-    Kept are the newest runs, those whose model is registered under an alias or is the newest one,
-    unfinished runs, and all that these came from. Downloads are never touched. While a run is at
-    work on the store nothing is removed, and while this asks, no run begins.
+    Kept are the newest runs, a run of each model that is registered under an alias, is the newest
+    one or is the one that a rollback returns to, unfinished runs, and all that these came from. An
+    unfinished run that is older than the newest runs is forgotten: it is not gone on with.
+    Downloads are never touched. While a run is at work on the store nothing is removed, and while
+    this asks, no run begins.
 
     Args:
         keep: how many of the newest runs to keep.
@@ -88,10 +91,12 @@ def prune(
     alone = nullcontext() if dry_run else alone_in(home_store(), PRUNE)
     with alone:  # so that what is shown is still so when it goes
         plan = what_to_prune(home_store(), tracking_uri(), keep)
-        is_asked = bool(plan["remove"]) and not yes and not dry_run
+        is_something = bool(plan["remove"] or plan["stale_runs"])
+        is_asked = is_something and not yes and not dry_run
         if is_asked and (as_json or not sys.stdin.isatty()):
             raise UserMistake(
-                f"{plan['num_results']} results would be removed, and nobody can be asked.",
+                f"{plan['num_results']} results and the notes of {len(plan['stale_runs'])} "
+                "unfinished runs would be removed, and nobody can be asked.",
                 "Pass --yes to remove them, or --dry-run to see which.",
             )
         if not as_json:
@@ -100,20 +105,33 @@ def prune(
             print("Nothing was removed.")
             return
         if not dry_run:
-            remove(home_store(), plan["remove"])
+            remove(home_store(), tracking_uri(), plan)
         if as_json:
             print_answer({**plan, "removed": not dry_run}, as_json, _prune_text)
-        elif plan["remove"]:
+        elif is_something:
             print("Nothing was removed: --dry-run." if dry_run else "Removed.")
 
 
-def reproduce(run: str | None = None, /, *, keep: Flag = False, as_json: AsJson = False) -> None:
+def reproduce(
+    run: str | None = None,
+    /,
+    *,
+    anyway: Flag = False,
+    keep: Flag = False,
+    as_json: AsJson = False,
+) -> None:
     """Repeat a run in an empty store, and compare every table and all weights with what it made.
 
-    Exit codes: 0 all are equal; 1 something differs, and the first row that does is shown.
+    The run's own code repeats it: where the checkout is at another commit, that of then is taken
+    from git. Where the lock, a library or a book is not that of then, or the code was never
+    committed, it stops before anything is trained, and says what to do.
+
+    Exit codes: 0 all are equal; 1 something differs, and the first row that does is shown; 2 it
+    can't be repeated as it was.
 
     Args:
         run: its MLflow run id, or how that begins; by default the newest run.
+        anyway: repeat it with the code, libraries and books of now, whatever has changed.
         keep: keep the repetition's store.
         as_json: print one JSON object.
     """
@@ -121,9 +139,17 @@ def reproduce(run: str | None = None, /, *, keep: Flag = False, as_json: AsJson 
     from flows.reproduce import reproduce as repeat
     from flows.running import run_flow
     from tasks.reproduce import run_to_repeat
+    from tasks.seams.as_it_was import commit_to_restore
 
     record = run_to_repeat(home_store(), run)  # a mistake is told before anything starts
-    settings = {"run": record["mlflow_run_id"], "keep": keep, "must_be_equal": False}
+    if not anyway:
+        commit_to_restore(home_store(), record)
+    settings = {
+        "run": record["mlflow_run_id"],
+        "anyway": anyway,
+        "keep": keep,
+        "must_be_equal": False,
+    }
     report = run_flow(repeat, ReproduceSettings, settings)
     print_answer(report, as_json, reproduced_text)
     if not report["equal"]:
@@ -182,6 +208,11 @@ def _prune_text(plan: Mapping[str, Any]) -> str:
         for one in plan["kept_runs"]
     ]
     lines += [f"kept  unfinished run {run}" for run in plan["unfinished_runs"]]
+    lines += [
+        f"to forget  unfinished run {one['mlflow_run_id']}, not gone on with"
+        + f" since {_clock(one['unix_seconds'])}" * bool(one["unix_seconds"])
+        for one in plan["stale_runs"]
+    ]
     lines += [
         f"to remove {plan['num_results']} results, {size(plan['num_bytes'])}; "
         f"to keep {plan['num_kept_results']}, {size(plan['num_kept_bytes'])}"

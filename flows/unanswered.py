@@ -1,6 +1,5 @@
 """Servers that do not answer, or refuse who asks, in a user's words."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty
@@ -13,9 +12,9 @@ from prefect.settings import PREFECT_API_URL
 
 from data.errors import UserMistake
 from flows.environment import tracking_uri
+from tasks.seams.tracking import without_password
 
 REFUSED = (401, 403)
-LOG_IN = re.compile(r"://[^\s/@]+@")
 MLFLOW_ERRORS = "mlflow.exceptions"
 AGAIN = "then run again: what was finished is kept."
 
@@ -55,7 +54,7 @@ def _drop_events() -> None:
 
 
 def _of_prefect(error: httpx.TransportError | PrefectHTTPStatusError) -> UserMistake:
-    server = f"Prefect's server {_shown(PREFECT_API_URL.value() or 'of this command')}"
+    server = f"Prefect's server {without_password(PREFECT_API_URL.value() or 'of this command')}"
     if isinstance(error, PrefectHTTPStatusError) and error.response.status_code in REFUSED:
         return UserMistake(
             f"{server} refuses: {_first_line(error)}.",
@@ -69,7 +68,7 @@ def _of_prefect(error: httpx.TransportError | PrefectHTTPStatusError) -> UserMis
 
 def _of_mlflow(error: Any) -> UserMistake | None:
     """None for what has another reason."""
-    server = f"MLflow's server {_shown(tracking_uri())}"
+    server = f"MLflow's server {without_password(tracking_uri())}"
     if error.get_http_status_code() in REFUSED:
         return UserMistake(
             f"{server} refuses: {_first_line(error)}.",
@@ -84,9 +83,4 @@ def _of_mlflow(error: Any) -> UserMistake | None:
 
 
 def _first_line(error: BaseException) -> str:
-    return _shown((str(error) or type(error).__name__).splitlines()[0].rstrip("."))
-
-
-def _shown(text: str) -> str:
-    """With addresses as they may be shown: without who logs in and how."""
-    return LOG_IN.sub("://", text)
+    return without_password((str(error) or type(error).__name__).splitlines()[0].rstrip("."))

@@ -56,13 +56,17 @@ class ShelfChange:
             "removed": self.before.keys() - self.now.keys(),
             "changed": {name for name in both if self.before[name] != self.now[name]},
         }
-        names = {kind: sorted(some)[:MOST_NAMES] for kind, some in kinds.items()}
-        told = {"shelf": str(shelf), "digest": digest, "num_books": len(self.now), **names}
+        names = {
+            kind: [_shown(name) for name in sorted(some)[:MOST_NAMES]]
+            for kind, some in kinds.items()
+        }
+        folder = _shown(str(shelf))
+        told = {"shelf": folder, "digest": digest, "num_books": len(self.now), **names}
         return {
-            "id": str(uuid.uuid5(EVENT_IDS, f"{shelf} {self.number} {digest}")),
+            "id": str(uuid.uuid5(EVENT_IDS, f"{folder} {self.number} {digest}")),
             "event": EVENT,
             "occurred": datetime.now(UTC).isoformat(),
-            "resource": {"prefect.resource.id": RESOURCE, "prefect.resource.name": str(shelf)},
+            "resource": {"prefect.resource.id": RESOURCE, "prefect.resource.name": folder},
             "payload": told,
         }
 
@@ -107,16 +111,20 @@ class WatchedShelf:
         self.memory.parent.mkdir(parents=True, exist_ok=True)
         note = {"folder": str(self.folder), "number": change.number + 1, "books": change.now}
         new = self.memory.with_suffix(".new")
-        new.write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
+        # In ASCII, for a name may hold what is no Unicode.
+        new.write_text(json.dumps(note, indent=1), encoding="ascii")
         os.replace(new, self.memory)
 
     def _told(self) -> dict[str, Any]:
         try:
-            note: dict[str, Any] = json.loads(self.memory.read_text(encoding="utf-8"))
+            note = json.loads(self.memory.read_text(encoding="utf-8"))
+            is_same = note["folder"] == str(self.folder)
+            return {"number": int(note["number"]), "books": dict(note["books"]) if is_same else {}}
         except FileNotFoundError:
             return {"number": 0, "books": {}}
-        is_other = note["folder"] != str(self.folder)
-        return {**note, "books": {}} if is_other else note
+        except (ValueError, KeyError, TypeError) as error:
+            logger.warning("%s is damaged, as if nothing had been told: %r", self.memory, error)
+            return {"number": 0, "books": {}}
 
     def _digest(self, name: str, stamp: Stamp) -> str:
         if (name, stamp) not in self._digests:
@@ -126,18 +134,34 @@ class WatchedShelf:
 
 
 def watch(shelf: WatchedShelf, api: PrefectApi) -> None:
-    """Tell Prefect of every change, for good; a server that does not answer is told later."""
+    """Tell Prefect of every change, for good. What can't be done now is done later: a server does
+    not answer, the folder is not there, the disk is full.
+    """
+    if not shelf.folder.is_dir():
+        logger.warning("%s is no folder: it is waited for", _shown(str(shelf.folder)))
     while True:
-        change = shelf.change(time.monotonic())
+        tell_what_is_new(shelf, api, time.monotonic())
+        time.sleep(LOOK_EVERY_SECONDS)
+
+
+def tell_what_is_new(shelf: WatchedShelf, api: PrefectApi, now_seconds: float) -> None:
+    """Tell Prefect of a change, if there is one; whatever is in the way of it is logged."""
+    try:
+        change = shelf.change(now_seconds)
         if change is not None:
             event = change.event(shelf.folder)
-            try:
-                api.post("/events", [event])
-                shelf.remember(change)
-                logger.info("told Prefect of %s", json.dumps(event["payload"], ensure_ascii=False))
-            except httpx.HTTPError as error:
-                logger.warning("Prefect does not take the event yet: %r", error)
-        time.sleep(LOOK_EVERY_SECONDS)
+            api.post("/events", [event])
+            shelf.remember(change)
+            logger.info("told Prefect of %s", json.dumps(event["payload"], ensure_ascii=False))
+    except httpx.HTTPError as error:
+        logger.warning("Prefect does not take the event yet: %r", error)
+    except (OSError, ValueError) as error:
+        logger.warning("the shelf is looked at again: %r", error)
+
+
+def _shown(name: str) -> str:
+    """A name as it can be sent: what of it is no Unicode, by its number."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _stamps(folder: Path) -> dict[str, Stamp]:

@@ -23,6 +23,7 @@ from models.pretraining import epochs_of_a_layer, pretrain
 from models.text_space import Points, in_company, neighbours
 
 _FEWEST_STEPS = 100
+_MOST_PASSES_FOR_STEPS = 400  # without it a single text is learned in 6,400, to no use
 _MOST_STEPS = 20_000  # of one training: 20,000 texts make fewer in 50 passes
 
 
@@ -46,8 +47,8 @@ class ClusterRecipe:
     divergence_weight: float = 1.0
     """Of what the spread says, beside the squared errors of all dimensions, where variational."""
     epochs: int = 50
-    """Passes over all texts; more where these make less than 100 steps, fewer where they make more
-    than 20,000."""
+    """Passes over all texts; more, up to 400, where these make less than 100 whole batches, fewer
+    where they make more than 20,000."""
     batch_size: int = 64
     """Texts in each step."""
     learning_rate: float = 2e-3
@@ -247,7 +248,8 @@ def _learned(
 
 def _passes(recipe: ClusterRecipe, num_texts: int) -> int:
     """Of one training, so that it makes steps enough, and not too many."""
-    enough = max(recipe.epochs, math.ceil(_FEWEST_STEPS * recipe.batch_size / num_texts))
+    for_steps = math.ceil(_FEWEST_STEPS * recipe.batch_size / num_texts)
+    enough = max(recipe.epochs, min(for_steps, _MOST_PASSES_FOR_STEPS))
     return max(1, min(enough, _MOST_STEPS * recipe.batch_size // num_texts))
 
 

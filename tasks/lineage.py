@@ -6,7 +6,7 @@ from data.errors import UserMistake
 from data.schemas import OPTIONAL_TABLES, TABLES
 from data.spelling import nearest_words
 from data.store import Store
-from tasks.seams.newest_run import newest_run
+from tasks.seams.newest_run import newest_run, paths_of
 
 SHOWN = (
     "step",
@@ -42,7 +42,7 @@ def _name_in_store(store: Store, table: str) -> str:
                 f"No run in {store.path('')} has made a table {table} yet.",
                 "Make one first: bookloom run.",
             )
-        table = run["tables"][table]["path"]
+        table = paths_of(run)[table]
     name = table.removeprefix(store.path("")).lstrip("/")
     if not store.parts(name) or not store.exists(name):
         nearest = nearest_words(table, TABLES) or sorted(TABLES)

@@ -2,12 +2,14 @@
 
 in    the run's finished model and its test text; the champion of MLflow's registry
 does  has both read the same books, each by its own vocabulary; sets aside the sections that either
-      has learned from; draws from the rest to see whether the new model is better beyond chance
+      has learned from or was tuned on; tells from the rest if the new one is better beyond chance
 out   what each section costs both; the model is champion, or is refused: on record with the reason
 
-Only the test split counts: the new model was tuned on the validation text, the champion was not.
-Both are read as perplexities are: the language model alone, from a fresh state in each book. What
-was chosen for picking from bags (opening, discount, share of n-grams) does not count.
+Only the test split counts: the new model was tuned on the validation text. The champion was tuned
+on that of its own run, and as a shelf grows, books go from one split to another: where such text is
+test text now, it is set aside, too. Both are read as perplexities are: the language model alone,
+from a fresh state in each book. What was chosen for picking from bags (opening, discount, share of
+n-grams) does not count.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,21 +30,20 @@ from data.settings import Settings
 from data.store import Store
 from models.bundle import Bundle
 from models.evaluation import Nats, target_nats
-from models.paired_bootstrap import paired_bootstrap
+from models.paired_bootstrap import FEWEST_SECTIONS, paired_bootstrap
 from models.shared_events import UnknownShares
 from models.special_tokens import END, SPECIAL_TOKENS, START, UNKNOWN, TokenIds
 from models.vocabulary import Vocabulary
 from tasks.seams.champions import Champions, Version
-from tasks.seams.learned_sections import learned_sections, text_digest
+from tasks.seams.learned_sections import learned_sections, text_digest, tuned_sections
 from tasks.seams.promotion import FORCE, Comparison, Verdict, settled, tags_of
-from tasks.seams.registry import read_bundle
+from tasks.seams.registry import NoModel, read_bundle
 from tasks.seams.report import escaped, markdown_table, say, show_markdown
+from tasks.seams.retrying import tried_again
 from tasks.seams.run_context import RunContext
 from tasks.seams.run_records import Made, add_to_record
 from tasks.seams.step_cache import StepOutcome, StepRun, step
 from tasks.seams.tracking import open_tracker
-
-FEWEST_SECTIONS = 2  # one says nothing about chance
 
 
 class PromoteSettings(Settings):
@@ -68,9 +69,12 @@ class CompareSettings(Settings):
 
 
 def training_text(settings: CompareSettings, context: RunContext) -> Mapping[str, str]:
-    """What the champion has learned from counts in the key."""
-    learned = learned_sections(Store(context.store), settings.digest)
-    return {"training text of the champion": text_digest(learned)}
+    """What the champion has learned from, and was tuned on, counts in the key."""
+    store = Store(context.store)
+    return {
+        "training text of the champion": text_digest(learned_sections(store, settings.digest)),
+        "validation text of the champion": text_digest(tuned_sections(store, settings.digest)),
+    }
 
 
 @step(
@@ -91,7 +95,10 @@ def compare(run: StepRun, settings: CompareSettings) -> None:
     learned = {*sections.filter(pc.equal(sections["split"], "train"))["sha256"].to_pylist()}
     if run.has(WARM_START_SECTIONS):
         learned |= {*run.read(WARM_START_SECTIONS)["sha256"].to_pylist()}
-    champion_learned = {*(learned_sections(run.store, settings.digest) or ())}
+    champion_learned = {
+        *(learned_sections(run.store, settings.digest) or ()),
+        *(tuned_sections(run.store, settings.digest) or ()),
+    }
     held_out = _held_out(run, sections, [model.vocabulary, champion.vocabulary])
     scores = _read_by_both(held_out, model, champion)
     texts = [score.text for score in scores]
@@ -113,7 +120,13 @@ def compare(run: StepRun, settings: CompareSettings) -> None:
     )
 
 
-@task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="promote",
+    task_run_name="promote",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    **tried_again(),
+)
 def promote(
     context: RunContext,
     settings: PromoteSettings,
@@ -163,7 +176,7 @@ def _judged(
     assert context.tracking_uri is not None
     try:
         bundle = _read_champion(context.tracking_uri, champion.uri)
-    except UserMistake as mistake:
+    except (NoModel, _Unreadable) as mistake:
         return Verdict(verdict="refused", reason=mistake.message, remedy=FORCE)
     own = Bundle.from_bytes(made.file(LANGUAGE_MODEL_FILE)).vocabulary
     if (own.unit, own.lower_case) != (bundle.vocabulary.unit, bundle.vocabulary.lower_case):
@@ -249,6 +262,10 @@ class _Text(NamedTuple):
     token_ids: tuple[TokenIds, ...]
 
 
+class _Unreadable(UserMistake):
+    """The champion's file is there, but no model can be made of it."""
+
+
 class _Score(NamedTuple):
     text: _Text
     nats: float
@@ -313,7 +330,7 @@ def _read_champion(tracking_uri: str, uri: str) -> Bundle:
     try:
         return Bundle.from_bytes(content)
     except ValueError as error:
-        raise UserMistake(f"The champion {uri} can't be read: {error}.", FORCE) from error
+        raise _Unreadable(f"The champion {uri} can't be read: {error}.", FORCE) from error
 
 
 def _what(vocabulary: Vocabulary) -> str:
@@ -343,7 +360,7 @@ def _report(promotion: Mapping[str, Any], settings: PromoteSettings) -> str:
             ],
             ["margin", f"{settings.margin:.2%}"],
             ["sections compared", promotion["num_sections"]],
-            ["left out, as one has learned from them", promotion["num_sections_left_out"]],
+            ["left out, as one has seen them before", promotion["num_sections_left_out"]],
         ]
         parts.append(markdown_table(["", ""], rows))
     parts.append(f"Champion now: {escaped(promotion['champion'])}")

@@ -23,6 +23,7 @@ from data.model_schemas import (
     TRAINING_LOG,
 )
 from data.table import Table
+from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Unit
 from tasks.seams import run_report
 from tasks.seams.flow_run import flow_run_here, title_here
@@ -122,7 +123,7 @@ def _log_to_mlflow(context: RunContext, made: Made, metrics: dict[str, float | N
         made.file(LANGUAGE_MODEL_FILE),
         made.file_digest(LANGUAGE_MODEL_FILE),
         # The two most frequent tokens: any vocabulary has them.
-        [made.read(VOCABULARY, ["token"])["token"].to_pylist()[4:6]],
+        [made.read(VOCABULARY, ["token"])["token"].to_pylist()[len(SPECIAL_TOKENS) :][:2]],
     )
     training.end()
 

@@ -1,8 +1,9 @@
 """Reproduce: a run's record, and the record of the same run in an empty store -> what differs.
 
 in    the record of a run, its results, and those of its repetition
-does  lays out what the run stood on beside its books; compares the digests of all tables and files,
-      and of the first table that differs the rows
+does  lays out what the run stood on beside its books; holds the books that are read against those
+      of then; compares the digests of all tables and files, and of the first table that differs the
+      rows
 out   equal, or the first row and column that differ, with the causes that are known
 """
 
@@ -13,18 +14,27 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.book_schemas import SECTIONS
+from data.book_schemas import BOOKS, SECTIONS
 from data.errors import UserMistake
 from data.model_schemas import LANGUAGE_MODEL_FILE, WARM_START_MODEL_FILE, WARM_START_SECTIONS
 from data.schemas import OPTIONAL_TABLES, TABLES
 from data.store import Damaged, Store
-from tasks.seams.manifests import differing, folder_of, read_manifest, sealed, told
-from tasks.seams.newest_run import newest_run, table_names
-from tasks.seams.run_records import RUNS, folder_of_path
-from tasks.seams.surroundings import surroundings
+from tasks.seams.as_it_was import ANYWAY, changes_since
+from tasks.seams.manifests import (
+    STEPS,
+    differing,
+    folder_of,
+    manifests_of,
+    read_manifest,
+    sealed,
+    told,
+)
+from tasks.seams.newest_run import RUNS, newest_run, records, table_names
+from tasks.seams.run_records import folder_of_path
 
 ROWS_AT_ONCE = 8192
 SHOWN_CHARACTERS = 60
+SHOWN_BOOKS = 8
 NO_CAUSE = (
     "none is known: code, settings, books, libraries, threads and processor are the same. "
     "It may be a mistake of bookloom's, or of the machine's memory or disk"
@@ -42,16 +52,15 @@ def run_to_repeat(store_root: str, run: str | None) -> dict[str, Any]:
         UserMistake: there is no such run, there are several, or its record leaves out its settings.
     """
     store = Store(store_root)
-    records = [store.read_json(name) for name in store.names(RUNS) if name.endswith(".json")]
-    records.sort(key=lambda record: -float(record["unix_seconds"]))
-    if not records:
+    known_runs = list(records(store))
+    if not known_runs:
         raise UserMistake(
             f"There is no run in {store.path('')} yet.", "Make one first: bookloom run."
         )
-    found = [one for one in records if (one["mlflow_run_id"] or "").startswith(run or "")]
+    found = [one for one in known_runs if (one["mlflow_run_id"] or "").startswith(run or "")]
     ids = list(dict.fromkeys(str(one["mlflow_run_id"]) for one in found))
     if not found or (run and len(ids) > 1 and run not in ids):
-        known = ids or [str(one["mlflow_run_id"]) for one in records]
+        known = ids or [str(one["mlflow_run_id"]) for one in known_runs]
         how_many = f"{len(ids)} runs" if ids else "No run"
         raise UserMistake(
             f"{how_many} of {store.path('')} {'begin' if ids else 'begins'} with {run!r}.",
@@ -65,17 +74,6 @@ def run_to_repeat(store_root: str, run: str | None) -> dict[str, Any]:
             "Run it again with the same settings, then reproduce that run.",
         )
     return record
-
-
-def changes_since(record: Mapping[str, Any]) -> list[str]:
-    """What is not as it was when a run was made, of that which its results may depend on."""
-    then = record["surroundings"]
-    now = surroundings(int(record["settings"]["num_threads"]))
-    return [
-        f"{name}: {_short(then.get(name))} -> {_short(now.get(name))}"
-        for name in {**then, **now}
-        if then.get(name) != now.get(name)
-    ]
 
 
 def lay_out(store_root: str, record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -115,6 +113,33 @@ def lay_out(store_root: str, record: Mapping[str, Any], folder: Path) -> dict[st
     return {**settings, "model": str(folder / "model")}
 
 
+def books_are_those_of_then(store_root: str, record: Mapping[str, Any], fresh_root: str) -> bool:
+    """Whether a repetition has read its books, which then are those that the run has read.
+
+    Raises:
+        UserMistake: they are others.
+    """
+    store, fresh = Store(store_root), Store(fresh_root)
+    step, then = BOOKS.written_by, _digests(record)
+    made = manifests_of(fresh, step)
+    if not made:
+        return False
+    key, manifest = made.popitem()
+    now = {name: table["digest"] for name, table in manifest["outcome"]["tables"].items()}
+    different = [t.name for t in (BOOKS, SECTIONS) if then.get(t.name) != now.get(t.name)]
+    if not different:
+        return True
+    changes = _key_changes(store, record["steps"][step]["folder"], fresh, f"{STEPS}/{step}/{key}")
+    sources = [one.removeprefix("source ") for one in changes if one.startswith("source ")]
+    shown = sources[:SHOWN_BOOKS] or [f"the digests of {' and '.join(different)} differ"]
+    more = len(sources) - len(shown)
+    raise UserMistake(
+        f"The books are not those that run {record['mlflow_run_id']} has read: "
+        f"{'; '.join(shown)}{f'; and {more} more' if more > 0 else ''}.",
+        f"Put those of then back. {ANYWAY}",
+    )
+
+
 def compared(store_root: str, record: Mapping[str, Any], fresh_root: str) -> dict[str, Any]:
     """What differs between a run and its repetition in a store of its own.
 
@@ -122,7 +147,8 @@ def compared(store_root: str, record: Mapping[str, Any], fresh_root: str) -> dic
         `equal`; `num_tables` and `num_files`, so many digests were compared; `differing`, the names
         of tables and files whose digests differ, in the order in which steps made them; the
         `first_difference`, its `table` or file, the `step`, and where both can be read the `row`
-        (from 0), the `column` and the values `then` and `now`; and `causes`, as far as known.
+        (from 0), the `column` and the values `then` and `now`; `causes`, as far as known; and
+        `changes`, what was not as it was then.
     """
     store, fresh = Store(store_root), Store(fresh_root)
     again = newest_run(fresh)
@@ -135,12 +161,14 @@ def compared(store_root: str, record: Mapping[str, Any], fresh_root: str) -> dic
         "differing": [name for _, name in different],
         "first_difference": None,
         "causes": [],
+        "changes": changes_since(record, again["surroundings"]),
     }
     if not different:
         return report
     step, name = different[0]
     first = {"table": name, "step": step, **_rows_that_differ(store, record, fresh, again, name)}
-    causes = changes_since(record) + _key_changes(store, record, fresh, again, step)
+    folders = [one["steps"].get(step, {}).get("folder") for one in (record, again)]
+    causes = report["changes"] + _key_changes(store, folders[0], fresh, folders[1])
     return {
         **report,
         "first_difference": first,
@@ -202,10 +230,10 @@ def _rows_that_differ(
     first: dict[str, Any] | None = None
     try:
         for column in (c.name for c in table.columns if not c.volatile):
-            was, is_now = (
-                one.read_table(path, [column]).column(0)
-                for one, path in ((store, then), (fresh, now))
-            )
+            both = [one.read_table(p, [column]) for one, p in ((store, then), (fresh, now))]
+            if not all(found.num_columns for found in both):
+                continue  # the code of then knew no such column
+            was, is_now = (found.column(0) for found in both)
             row = first_difference(was, is_now)
             if row is not None and (first is None or row < first["row"]):
                 values = [c[row].as_py() if row < len(c) else "(no row)" for c in (was, is_now)]
@@ -224,7 +252,11 @@ def _where(place: str, then: Any, now: Any) -> tuple[str, str, str]:
         if index is None:
             return place, f"{len(then)} items", f"{len(now)} items"
         return _where(f"{place}[{index}]", then[index], now[index])
-    if isinstance(then, str) and isinstance(now, str) and max(map(len, (then, now))) > 60:
+    if (
+        isinstance(then, str)
+        and isinstance(now, str)
+        and max(map(len, (then, now))) > SHOWN_CHARACTERS
+    ):
         pairs = enumerate(zip(then, now, strict=False))
         index = next((i for i, (a, b) in pairs if a != b), min(len(then), len(now)))
         start = max(0, index - SHOWN_CHARACTERS // 2)
@@ -233,15 +265,12 @@ def _where(place: str, then: Any, now: Any) -> tuple[str, str, str]:
     return place, repr(then), repr(now)
 
 
-def _key_changes(
-    store: Store, record: Mapping[str, Any], fresh: Store, again: Mapping[str, Any], step: str
-) -> list[str]:
-    """How the key of the first step that differs does; its inputs are equal."""
-    folders = [one["steps"].get(step, {}).get("folder") for one in (record, again)]
+def _key_changes(store: Store, then_at: str | None, fresh: Store, now_at: str | None) -> list[str]:
+    """How the key of a step's result differs from that of the other; its inputs are equal."""
     try:
         manifests = [
             read_manifest(one, folder) if folder else None
-            for one, folder in zip((store, fresh), folders, strict=True)
+            for one, folder in ((store, then_at), (fresh, now_at))
         ]
     except Damaged:
         return []
@@ -267,9 +296,3 @@ def _lay_out_learned(store: Store, fresh: Store, digest: str) -> None:
     if tables:
         record = {"mlflow_run_id": None, "unix_seconds": 0.0, "model": {"digest": digest}}
         fresh.write_json(f"{RUNS}/before.json", sealed({**record, "tables": tables, "files": {}}))
-
-
-def _short(value: str | None) -> str:
-    if value is None:
-        return "not recorded"
-    return value[:12] if len(value) >= 40 and " " not in value else value

@@ -2,11 +2,13 @@
 
 in    a store
 does  reads every file: bytes against the manifests, rows against the tables' digests; and looks
-      for what a killed run has left half written, which is no damage: nothing takes it for whole
+      for what a killed run has left half written, which is no damage: nothing takes it for whole;
+      others may be at work meanwhile
 out   a list of what is damaged, where, and the remedy; a repair removes the damaged results, so
       that the next run recomputes just these
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -14,26 +16,29 @@ from typing import Any, NamedTuple
 from data.digest import TableDigest
 from data.schemas import COMMAND_TABLES, OPTIONAL_TABLES, TABLES
 from data.store import TEMPORARY, Damaged, Store
+from tasks.seams.checkpoints import CHECKPOINTS
 from tasks.seams.manifests import (
     MANIFEST,
     Damage,
     byte_damage,
     discard,
+    folder_of,
     is_settled,
-    is_whole,
     is_within,
     quick_damage,
     read_manifest,
     results,
 )
+from tasks.seams.newest_run import RECORD_REMEDY, RUNS, read_record
 from tasks.seams.report import progress
-from tasks.seams.run_records import RUNS
 from tasks.seams.step_cache import STORE_FORMAT
 from tasks.seams.store_lock import alone_in
-from tasks.seams.unfinished import UNFINISHED, is_at_work
+from tasks.seams.unfinished import UNFINISHED, is_at_work, read_note
 
 KNOWN = {**TABLES, **OPTIONAL_TABLES, **COMMAND_TABLES}
 RUN_AGAIN = "bookloom verify --repair removes it; the next run makes it anew"
+BEGINS_ANEW = "bookloom verify --repair removes it; its run begins anew, with what it has made"
+MOST_LOOKS = 5
 
 
 class Found(NamedTuple):
@@ -46,8 +51,25 @@ class Found(NamedTuple):
     """Then all of it is made anew; else a file goes."""
 
 
+class Look(NamedTuple):
+    """What one look at a result has found."""
+
+    files: Mapping[str, int]
+    """Those that were there, with their length in bytes."""
+    damage: list[Damage]
+    not_checkable: list[str]
+
+    def is_like(self, other: "Look") -> bool:
+        """Whether two looks have found the same files, and the same of them damaged."""
+        damaged, others = ([one.name for one in look.damage] for look in (self, other))
+        return self.files == other.files and damaged == others
+
+
 def verify(store_root: str, repair: bool = False) -> dict[str, Any]:
     """Look at everything in a store.
+
+    Runs may be at work on it, and results may be removed: what is gone meanwhile is not missed, and
+    damage is looked at a second time before it is told.
 
     Args:
         store_root: root of the store.
@@ -57,8 +79,9 @@ def verify(store_root: str, repair: bool = False) -> dict[str, Any]:
         `sound`; `num_results`, `num_files`, `num_bytes` looked at; `damage`, each with `what`,
         `where` and `remedy`; `not_checkable`, files whose manifest was written by a bookloom that
         did not keep their bytes' digest; `unfinished`, results that a run is at work on or will go
-        on with; `left_over`, files that killed processes were writing, while no run is at work;
-        and `repaired`, the folders and files that were removed.
+        on with; `left_over`, files that killed processes were writing, or checkpoints that they
+        had no more use for, while no run is at work; and `repaired`, the folders and files that
+        were removed.
 
     Raises:
         UserMistake: a repair is asked for, and a run is at work on the store.
@@ -72,20 +95,27 @@ def _looked_at(store: Store, repair: bool) -> dict[str, Any]:
     folders = results(store)
     found: list[Found] = []
     not_checkable: list[str] = []
-    notes, bad_notes = _notes(store)
-    resumed = [folder for folder in folders if notes and _is_unfinished(sizes, folder)]
+    unfinished: list[str] = []
+    notes, bad_notes = _notes(store)  # after the files: whoever was writing one is known
     busy = any(is_at_work(note) for note in notes)
+    bytes_of: Counter[str] = Counter()
+    for name, size in sizes.items():
+        bytes_of[folder_of(name)] += size
     with progress("verify", sum(sizes.values()), "B") as advance:
         for folder in folders:
-            own = {name: size for name, size in sizes.items() if name.startswith(f"{folder}/")}
-            if folder not in resumed:
-                damage, unknown = _of_result(store, folder, own)
-                found += [Found(folder, damage, RUN_AGAIN)] if damage else []
-                not_checkable += unknown
-            advance(sum(own.values()), folder.split("/")[1])
+            look = _at_rest(store, folder)
+            is_half_made = bool(look.files) and f"{folder}/{MANIFEST}" not in look.files
+            if is_half_made and (notes or _notes(store)[0]):  # a run may have begun meanwhile
+                unfinished.append(folder)
+            elif look.damage:
+                found.append(Found(folder, look.damage, RUN_AGAIN))
+            not_checkable += look.not_checkable
+            advance(bytes_of[folder], folder.split("/")[1])
         found += bad_notes
         found += _records(store)
-    left_over = [name for name in sizes if name.endswith(TEMPORARY) and not busy]
+    left_over = [
+        name for name in sizes if _is_left_over(sizes, name) and not busy and store.exists(name)
+    ]
     repaired = [_removed(store, one) for one in found] if repair else []
     for name in left_over if repair else ():
         store.delete(name)
@@ -102,10 +132,32 @@ def _looked_at(store: Store, repair: bool) -> dict[str, Any]:
             for damage in one.damage
         ],
         "not_checkable": [store.path(name) for name in not_checkable],
-        "unfinished": [store.path(folder) for folder in resumed],
+        "unfinished": [store.path(folder) for folder in unfinished],
         "left_over": [store.path(name) for name in left_over],
         "repaired": repaired,
     }
+
+
+def _at_rest(store: Store, folder: str) -> Look:
+    """What is wrong with a result, once two looks agree on it: it may just now be removed, or be
+    made again.
+    """
+    look = _look(store, folder)
+    for _ in range(1, MOST_LOOKS):
+        if not look.damage:
+            break
+        before, look = look, _look(store, folder)
+        if look.is_like(before):
+            break
+    return look
+
+
+def _look(store: Store, folder: str) -> Look:
+    files = store.files(folder)
+    try:
+        return Look(files, *_of_result(store, folder, files))
+    except FileNotFoundError as error:
+        return Look(files, [Damage(folder, f"a file went while it was read: {error}")], [])
 
 
 def _of_result(store: Store, folder: str, own: Mapping[str, int]) -> tuple[list[Damage], list[str]]:
@@ -158,48 +210,37 @@ def _has_no_sum(store: Store, manifest: Mapping[str, Any], name: str) -> bool:
     return bool(store.sha256(name) != manifest["outcome"]["files"][name])
 
 
-def _is_unfinished(sizes: Mapping[str, int], folder: str) -> bool:
-    own = [name for name in sizes if name.startswith(f"{folder}/")]
-    return bool(own) and f"{folder}/{MANIFEST}" not in own
+def _is_left_over(sizes: Mapping[str, int], name: str) -> bool:
+    """Whether a file was being written, or is a checkpoint of a result that is whole by now."""
+    folder = folder_of(name)
+    is_checkpoint = is_within(name, f"{folder}/{CHECKPOINTS}")
+    return name.endswith(TEMPORARY) or (is_checkpoint and f"{folder}/{MANIFEST}" in sizes)
 
 
 def _notes(store: Store) -> tuple[list[dict[str, Any]], list[Found]]:
     """The notes of unfinished runs, and those that can't be read."""
-    return _read_each(
-        store,
-        UNFINISHED,
-        lambda note: {"mlflow_run_id", "host", "process"} <= set(note),
-        "bookloom verify --repair removes it; its run begins anew, with what it has made",
-    )
+    return _read_each(store, UNFINISHED, read_note, BEGINS_ANEW)
 
 
 def _records(store: Store) -> list[Found]:
     """Records of runs that are damaged."""
-    _, bad = _read_each(
-        store,
-        RUNS,
-        lambda record: is_whole(record) and {"tables", "unix_seconds"} <= set(record),
-        "bookloom verify --repair removes it; MLflow still has the run",
-    )
+    _, bad = _read_each(store, RUNS, read_record, RECORD_REMEDY)
     return bad
 
 
 def _read_each(
-    store: Store, folder: str, is_right: Callable[[Mapping[str, Any]], bool], remedy: str
+    store: Store, folder: str, read: Callable[[Store, str], dict[str, Any]], remedy: str
 ) -> tuple[list[dict[str, Any]], list[Found]]:
     good, bad = [], []
     for name in store.names(folder):
         if not name.endswith(".json"):
             continue
-        cause = "it is not what was written"
         try:
-            value = store.read_json(name)
-            if is_right(value):
-                good.append(value)
-                continue
+            good.append(read(store, name))
+        except FileNotFoundError:  # it was removed meanwhile, as a note is when its run ends
+            continue
         except Damaged as error:
-            cause = error.cause
-        bad.append(Found(name, [Damage(name, cause)], remedy, is_result=False))
+            bad.append(Found(name, [Damage(name, error.cause)], remedy, is_result=False))
     return good, bad
 
 

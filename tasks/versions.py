@@ -12,6 +12,7 @@ from tasks.seams.champions import (
     Version,
 )
 from tasks.seams.promotion import TAG
+from tasks.seams.tracking import without_password
 
 
 def versions(tracking_uri: str) -> dict[str, Any]:
@@ -27,11 +28,11 @@ def versions(tracking_uri: str) -> dict[str, Any]:
     standing = _standing(Champions(tracking_uri), tracking_uri)
     challenger = standing.versions.get(standing.aliases.get(CHALLENGER, 0))
     return {
-        "registry": tracking_uri,
+        "registry": without_password(tracking_uri),
         "champion": _uri(standing.champion),
         "challenger": _uri(challenger),
         "before": _uri(standing.before),
-        "models": [_told(version) for version in standing.versions.values()],
+        "models": [_told(version, standing) for version in standing.versions.values()],
     }
 
 
@@ -50,7 +51,7 @@ def roll_back(tracking_uri: str) -> dict[str, Any]:
         champion, before = changes.standing.champion, changes.standing.before
         if champion is None:
             raise UserMistake(
-                f"No model of {tracking_uri} is champion.",
+                f"No model of {without_password(tracking_uri)} is champion.",
                 "bookloom run makes one, or --model names the model to use.",
             )
         if before is None:
@@ -66,13 +67,17 @@ def _standing(champions: Champions, tracking_uri: str) -> Standing:
     standing = champions.standing()
     if not standing.versions:
         raise UserMistake(
-            f"There is no model in {tracking_uri} yet.", "Make one first: bookloom run."
+            f"There is no model in {without_password(tracking_uri)} yet.",
+            "Make one first: bookloom run.",
         )
     return standing
 
 
-def _told(version: Version) -> dict[str, Any]:
+def _told(version: Version, standing: Standing) -> dict[str, Any]:
     tags = version.tags
+    verdict = tags.get(TAG)
+    if verdict == "refused" and version == standing.champion:
+        verdict = "refused before"  # since then the one that it was held against was rolled back
     figures = ("nats_per_character", "champion_nats_per_character", "improvement_at_least")
     return {
         "model": version.uri,
@@ -80,7 +85,7 @@ def _told(version: Version) -> dict[str, Any]:
         "digest": version.digest,
         "mlflow_run_id": version.mlflow_run_id,
         "registered_unix_seconds": version.unix_seconds,
-        "verdict": tags.get(TAG),
+        "verdict": verdict,
         "reason": tags.get(f"{TAG}.reason"),
         "held_against": tags.get(f"{TAG}.champion_before"),
         **{

@@ -1,8 +1,9 @@
 """Why: why a table of the newest run was recomputed, or was not, back to the change that began it.
 
-in    the run's record, the manifests of its results and of earlier ones
+in    the runs' records, the manifests of the newest results and of earlier ones
 does  holds the key of the result against the most alike earlier one, and follows inputs that
-      differ to the results that they came from, then and now
+      differ to the results that they came from, then and now; where no earlier one is left, the
+      record of the run that made it tells
 out   a tree: the differences at each step; and those that began it
 """
 
@@ -23,7 +24,7 @@ from tasks.seams.manifests import (
     read_manifest,
     told,
 )
-from tasks.seams.newest_run import newest_run
+from tasks.seams.newest_run import newest_run, paths_of, records
 from tasks.seams.run_records import folder_of_path
 
 INPUT = ("input ", "parts of ")
@@ -51,8 +52,8 @@ def why(store_root: str, table: str) -> dict[str, Any]:
     record = newest_run(store, made=table)
     if record is None:
         raise _unknown(store, table)
-    paths = {**{name: t["path"] for name, t in record["tables"].items()}, **record["files"]}
-    folder = folder_of_path(paths[table])
+    path = paths_of(record)[table]
+    folder = folder_of_path(path)
     manifest = read_manifest(store, folder)
     if manifest is None:
         raise UserMistake(
@@ -68,39 +69,28 @@ def why(store_root: str, table: str) -> dict[str, Any]:
             if earlier["unix_seconds"] < manifest["unix_seconds"]
         ],
     )
-    node = _explained(store, table, manifest, alike)
-    reasons = record.get("steps", {}).get(step, {}).get("reasons", [])
-    if any(reason.startswith(f"{STEPS}/") for reason in reasons):  # a file that was not whole
-        node = {**node, "own_reasons": reasons, "inputs": [], "differences": []}
+    noted = _noted_reasons(store, manifest)
+    is_damage = any(reason.startswith(f"{STEPS}/") for reason in noted)  # a file was not whole
+    if alike is None or is_damage:
+        node = _as_noted(store, table, manifest, FIRST_TIME)
+    else:
+        node = _explained(store, table, manifest, alike)
     return {
         **node,
-        "path": paths[table],
-        "reused": step in record["reused"],
+        "path": path,
+        "reused": _is_reused(store, record, manifest),
         "run": {key: record[key] for key in ("mlflow_run_id", "unix_seconds")},
         "started_by": _origins(node),
     }
 
 
 def _explained(
-    store: Store, name: str, now: Mapping[str, Any], before: Mapping[str, Any] | None
+    store: Store, name: str, now: Mapping[str, Any], before: Mapping[str, Any]
 ) -> dict[str, Any]:
     """How a result's key differs from that of an earlier one, and why its inputs do."""
-    step, parts = now["outcome"]["step"], now["parts"]
-    node: dict[str, Any] = {
-        "table": name,
-        "step": step,
-        "made_unix_seconds": now["unix_seconds"],
-        "compared_with": None,
-        "differences": [],
-        "own_reasons": [],
-        "inputs": [],
-    }
-    if before is None:
-        return {**node, "own_reasons": [FIRST_TIME]}
-    old = before["parts"]
-    node["compared_with"] = f"{STEPS}/{step}/{before['outcome']['key']}"
+    step, parts, old = now["outcome"]["step"], now["parts"], before["parts"]
     changed = differing(parts, old)
-    node["differences"] = [
+    differences = [
         {
             "part": part,
             "before": old.get(part),
@@ -109,35 +99,71 @@ def _explained(
         }
         for part in changed
     ]
-    followed = {
-        part.removeprefix(prefix)
-        for part in changed
-        for prefix in INPUT
-        if part.startswith(prefix) and part in parts and part in old
+    followed = {_input_of(part) for part in changed if part in parts and part in old} - {""}
+    own = [one["text"] for one in differences if _input_of(one["part"]) not in followed]
+    return {
+        **_node(name, step, now["unix_seconds"]),
+        "compared_with": f"{STEPS}/{step}/{before['outcome']['key']}",
+        "differences": differences,
+        "own_reasons": own if changed else [SAME],
+        "inputs": [_input(store, one, now, before) for one in sorted(followed)],
     }
-    own = [one for one in node["differences"] if _input_of(one["part"]) not in followed]
-    node["own_reasons"] = [one["text"] for one in own] if changed else [SAME]
-    node["inputs"] = [_input(store, one, now, before) for one in sorted(followed)]
-    return node
+
+
+def _as_noted(store: Store, name: str, now: Mapping[str, Any], unknown: str) -> dict[str, Any]:
+    """The same by what was noted when the result was made; `unknown` where nothing was."""
+    changed = {told(part, "then", "now"): part for part in now["parts"] if _input_of(part)}
+    reasons = _noted_reasons(store, now)
+    followed = {_input_of(changed[reason]) for reason in reasons if reason in changed}
+    own = [one for one in reasons if one not in changed]
+    return {
+        **_node(name, now["outcome"]["step"], now["unix_seconds"]),
+        "own_reasons": own if reasons else [unknown],
+        "inputs": [_input(store, one, now) for one in sorted(followed)],
+    }
 
 
 def _input(
-    store: Store, name: str, now: Mapping[str, Any], before: Mapping[str, Any]
+    store: Store, name: str, now: Mapping[str, Any], before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The same for an input that both results were made from."""
-    made, was = (_maker(store, name, manifest) for manifest in (now, before))
-    if made is not None and was is not None:
-        return _explained(store, name, made, was)
-    step = made["outcome"]["step"] if made else "?"
+    """The same for an input that both results were made from, or the one that is left."""
+    made = _maker(store, name, now)
+    was = _maker(store, name, before) if before is not None else None
+    if made is None:
+        return {**_node(name, "?", None), "own_reasons": [GONE]}
+    return _explained(store, name, made, was) if was else _as_noted(store, name, made, GONE)
+
+
+def _node(name: str, step: str, made_unix_seconds: float | None) -> dict[str, Any]:
     return {
         "table": name,
         "step": step,
-        "made_unix_seconds": made["unix_seconds"] if made else None,
+        "made_unix_seconds": made_unix_seconds,
         "compared_with": None,
         "differences": [],
-        "own_reasons": [GONE],
+        "own_reasons": [],
         "inputs": [],
     }
+
+
+def _noted_reasons(store: Store, manifest: Mapping[str, Any]) -> list[str]:
+    """Why a result was made, by the record of the run that made it; none where that is gone."""
+    step, key = manifest["outcome"]["step"], manifest["outcome"]["key"]
+    for record in records(store):
+        noted = record.get("steps", {}).get(step, {})
+        if noted.get("folder") == f"{STEPS}/{step}/{key}" and not noted["reused"]:
+            return list(noted["reasons"])
+    return []
+
+
+def _is_reused(store: Store, record: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Whether a run found a result made. Of what is compared after the steps, the tables tell."""
+    step = manifest["outcome"]["step"]
+    if step in (*record["reused"], *record["recomputed"]):
+        return step in record["reused"]
+    tables = manifest["outcome"]["tables"].values()
+    makers = {store.lineage(table["name"])["mlflow_run_id"] for table in tables}
+    return record["mlflow_run_id"] not in makers
 
 
 def _maker(store: Store, name: str, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -176,8 +202,8 @@ def _unknown(store: Store, table: str) -> UserMistake:
             f"No run in {store.path('')} has made a table {table} yet.",
             "Make one first: bookloom run.",
         )
-    newest = newest_run(store) or {"tables": {}, "files": {}}
-    names = {*newest["tables"], *newest["files"]} or known
+    newest = newest_run(store)
+    names = {*paths_of(newest)} if newest else known
     nearest = nearest_words(table, names) or sorted(names)
     return UserMistake(
         f"No run in {store.path('')} has made anything called {table!r}.",

@@ -4,7 +4,7 @@ The alias `champion` is the truth: whoever names no model gets it, and one write
 of the registered model lists those who were promoted, each once, oldest first; the champion before
 is whoever stands there before the present one. So a rollback is one write, too, and a process that
 dies between two writes leaves nothing that misleads. `challenger` is the newest model that was
-refused.
+refused, until it becomes champion.
 """
 
 import json
@@ -126,6 +126,14 @@ class Changes:
         for name, value in tags.items():
             self._client.set_model_version_tag(MODEL_NAME, str(version.number), name, value)
 
+    def retag(self, version: Version, prefix: str, tags: Mapping[str, str]) -> None:
+        """Note facts about a model in place of all those whose names begin so."""
+        noted = self.standing.versions.get(version.number, version).tags
+        for name in noted.keys() - tags.keys():
+            if name.startswith(prefix):
+                self._client.delete_model_version_tag(MODEL_NAME, str(version.number), name)
+        self.tag(version, tags)
+
     def crown(self, version: Version) -> None:
         """Make a model the champion."""
         was = [*self.standing.former, *[one for one in [self.standing.champion] if one]]
@@ -138,8 +146,6 @@ class Changes:
             number = str(version.number)
             self._client.delete_model_version_tag(MODEL_NAME, number, ROLLED_BACK_AT)
         self._make_champion(version)
-        if self.standing.aliases.get(CHALLENGER) == version.number:
-            self._client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
 
     def refuse(self, version: Version) -> None:
         """Make a model the challenger."""
@@ -152,6 +158,8 @@ class Changes:
 
     def _make_champion(self, version: Version) -> None:
         self._check()
+        if self.standing.aliases.get(CHALLENGER) == version.number:
+            self._client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
         self._client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version.number))
 
 

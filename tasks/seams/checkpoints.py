@@ -20,6 +20,7 @@ from tasks.seams.report import say
 if TYPE_CHECKING:
     from torch import Tensor
 
+CHECKPOINTS = "checkpoints"
 NUM_KEPT = 2
 DIGEST_LENGTH = 32
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import StateType, TaskRun
+from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.settings import (
@@ -22,6 +22,7 @@ from prefect.utilities.urls import url_for
 
 UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 DIED = "Its process is gone, and has left no word."
+CANCELLED = "It was to be cancelled, and has ended."
 
 
 class FlowRunHere(NamedTuple):
@@ -91,6 +92,33 @@ def crash(flow_run_id: UUID | str, message: str = DIED) -> bool:
                     client.set_task_run_state(task.id, Crashed(message=message))
         return was_under_way
     return False
+
+
+def cancelled_instead(flow_run_id: UUID | str) -> State | None:
+    """Set a flow run that has crashed when it was to be cancelled to Cancelled: a SIGTERM that its
+    worker has not announced is a crash to Prefect.
+
+    Returns:
+        The state that it has now, if it was to be cancelled.
+    """
+    with _asking() as client:
+        if client is not None:
+            states = client.read_flow_run_states(UUID(str(flow_run_id)))
+            states.sort(key=lambda state: state.timestamp)
+            if [state.type for state in states[-2:]] == [StateType.CANCELLING, StateType.CRASHED]:
+                cancelled: State = Cancelled(message=CANCELLED)
+                client.set_flow_run_state(flow_run_id, cancelled, force=True)
+                return cancelled
+    return None
+
+
+def state_message(flow_run_id: UUID | str) -> str:
+    """What the state of a flow run says; nothing where Prefect does not answer."""
+    with _asking() as client:
+        if client is not None:
+            state = client.read_flow_run(UUID(str(flow_run_id))).state
+            return (state and state.message) or ""
+    return ""
 
 
 def has_ended(flow_run_id: UUID | str) -> bool:

@@ -32,7 +32,7 @@ class Comparison(BaseModel):
     """Sections that neither has learned from: those that count."""
     num_characters: int
     num_sections_left_out: int
-    """Held-out sections that one of the two has learned from."""
+    """Held-out sections that one of the two has learned from or was tuned on."""
 
 
 class Verdict(BaseModel):
@@ -91,7 +91,7 @@ def _decided(model: Version, champion: Version | None, judge: Judge, *, force: b
     if champion is None:
         return Verdict(verdict="promoted", reason="There was no champion.")
     if champion.number == model.number or (model.digest and champion.digest == model.digest):
-        return Verdict(verdict="champion already", reason=f"{champion.uri} is the same model.")
+        return _champion_already(champion)
     found = judge(champion)
     rolled_back_at = model.tags.get(ROLLED_BACK_AT)
     if found.verdict == "promoted" and rolled_back_at:
@@ -102,23 +102,40 @@ def _decided(model: Version, champion: Version | None, judge: Judge, *, force: b
     return found
 
 
+def _champion_already(champion: Version) -> Verdict:
+    """With what its tags say of how it was judged: the run that made it champion may have died
+    before that was in its record, and have come again.
+    """
+    reason, told = f"{champion.uri} is the same model.", champion.tags.get(f"{TAG}.reason")
+    if told:
+        reason += f" It was {champion.tags.get(TAG)}: {told}"
+    names = {name: f"{TAG}.{name}" for name in Comparison.model_fields}
+    figures = {name: champion.tags[tag] for name, tag in names.items() if tag in champion.tags}
+    is_known = figures.keys() == names.keys()
+    comparison = Comparison.model_validate(figures) if is_known else None
+    return Verdict(verdict="champion already", reason=reason, comparison=comparison)
+
+
 def _put_down(
     changes: Changes, model: Version, champion: Version | None, verdict: Verdict
 ) -> dict[str, Any]:
     is_promoted = verdict.verdict in ("promoted", "forced")
     now = model if is_promoted else champion
     assert now is not None, "without a champion a model is promoted"
+    before = champion.uri if champion else None
+    if verdict.verdict == "champion already" and verdict.comparison:
+        before = now.tags.get(f"{TAG}.champion_before")  # the one of the figures
     content = verdict.model_dump(mode="json")
     comparison = content.pop("comparison") or dict.fromkeys(Comparison.model_fields)
     promotion = {
         **content,
         "model": model.uri,
-        "champion_before": champion.uri if champion else None,
+        "champion_before": before,
         "champion": now.uri,
         **comparison,
     }
     if verdict.verdict != "champion already":
-        changes.tag(model, tags_of(promotion))
+        changes.retag(model, TAG, tags_of(promotion))
     if is_promoted:
         changes.crown(model)
     elif verdict.verdict == "refused":

@@ -13,11 +13,20 @@ from typing import Any
 from data.errors import UserMistake
 from data.model_schemas import LANGUAGE_MODEL_FILE
 from tasks.seams.champions import MODEL_NAME, Champions
-from tasks.seams.tracking import NO_TRACKING, SQLITE, open_client
+from tasks.seams.retrying import http_status, may_pass
+from tasks.seams.tracking import GONE, NO_TRACKING, SQLITE, open_client, without_password
 
 PROJECT_ROOT = Path(__file__).parents[2]
 SERVED_WITH = ("torch", "numpy", "safetensors", "pyarrow", "nltk")
 SERVED_CODE = ("models", "data", "tasks")
+NOT_FOUND = 404
+
+
+class NoModel(UserMistake):
+    """There is no language model where one was looked for: so say MLflow, or what keeps its files.
+
+    That no answer came, or another one, is not this.
+    """
 
 
 def log_model(
@@ -70,30 +79,23 @@ def read_bundle(tracking_uri: str, model_uri: str | None) -> tuple[str, bytes]:
     An absolute path is that of a model's folder, as MLflow writes it; no store is asked.
 
     Raises:
-        UserMistake: there is no such model.
+        NoModel: there is no such model.
+        UserMistake: it cannot be had, and why; where that may pass, `may_pass` says so.
     """
     if model_uri and os.path.isabs(model_uri):
         path = Path(model_uri, "artifacts", LANGUAGE_MODEL_FILE)
         if not path.is_file():
-            raise UserMistake(f"There is no bookloom model at {path}.", "Correct --model.")
+            raise NoModel(f"There is no bookloom model at {path}.", "Correct --model.")
         return model_uri, path.read_bytes()
-    import mlflow
-
-    uri = model_uri or champion_model(tracking_uri)
+    uri = model_uri
     try:
+        uri = uri or champion_model(tracking_uri)
         with tempfile.TemporaryDirectory() as folder:
-            mlflow.set_tracking_uri(tracking_uri)
-            path = mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{uri.rstrip('/')}/artifacts/{LANGUAGE_MODEL_FILE}",
-                dst_path=folder,
-                tracking_uri=tracking_uri,
-            )
-            return uri, Path(path).read_bytes()
-    except (mlflow.exceptions.MlflowException, OSError, ValueError) as error:
-        raise UserMistake(
-            f"There is no bookloom model at {uri} in {tracking_uri}: {_first_line(error)}",
-            "Name a model with --model, such as models:/bookloom/1, or leave it out.",
-        ) from error
+            return uri, _fetched(tracking_uri, uri, Path(folder)).read_bytes()
+    except UserMistake:
+        raise
+    except Exception as error:  # clients of artifact stores have kinds of errors of their own
+        raise _told(error, uri or f"models:/{MODEL_NAME}", tracking_uri) from error
 
 
 def newest_model(tracking_uri: str) -> str:
@@ -142,7 +144,7 @@ def models_in_use(tracking_uri: str) -> dict[str, str]:
         standing = Champions(tracking_uri).standing()
     except (MlflowException, OSError) as error:
         raise UserMistake(
-            f"The registry {tracking_uri} does not say which models are in use: "
+            f"The registry {without_password(tracking_uri)} does not say which models are in use: "
             f"{_first_line(error)}",
             "Correct MLFLOW_TRACKING_URI, or start its server.",
         ) from error
@@ -155,7 +157,45 @@ def models_in_use(tracking_uri: str) -> dict[str, str]:
 
 
 def _no_model(tracking_uri: str) -> UserMistake:
-    return UserMistake(f"There is no model in {tracking_uri} yet.", "Make one first: bookloom run.")
+    return UserMistake(
+        f"There is no model in {without_password(tracking_uri)} yet.",
+        "Make one first: bookloom run.",
+    )
+
+
+def _fetched(tracking_uri: str, uri: str, folder: Path) -> Path:
+    """A model's file, in a folder.
+
+    It is fetched as the one file that it is: MLflow's `download_artifacts` makes of whatever has
+    failed an internal error that does not say what it comes from, be that a missing file, a server
+    that is away or a full disk.
+    """
+    import mlflow
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    mlflow.set_tracking_uri(tracking_uri)
+    repository = get_artifact_repository(uri.rstrip("/"), tracking_uri=tracking_uri)
+    name = f"artifacts/{LANGUAGE_MODEL_FILE}"
+    if uri.startswith("runs:"):  # looks for the run's model by its name
+        return Path(repository.download_artifacts(name, str(folder)))
+    repository._download_file(name, str(folder / LANGUAGE_MODEL_FILE))
+    return folder / LANGUAGE_MODEL_FILE
+
+
+def _told(error: Exception, uri: str, tracking_uri: str) -> UserMistake:
+    """Why a model cannot be had, in a user's words."""
+    where, cause = f"{uri} in {without_password(tracking_uri)}", _first_line(error)
+    code = getattr(error, "error_code", None)  # MLflow's
+    if code in GONE or (code is None and http_status(error) == NOT_FOUND):
+        return NoModel(
+            f"There is no bookloom model at {where}: {cause}",
+            "Name a model with --model, such as models:/bookloom/1, or leave it out.",
+        )
+    if may_pass(error):
+        remedy = "See that the servers of the registry and of its artifacts are up, then try again."
+    else:
+        remedy = "Mend that, or name another model with --model, such as models:/bookloom/1."
+    return UserMistake(f"The model {where} can't be read: {cause}", remedy)
 
 
 def _signature() -> Any:
@@ -187,4 +227,4 @@ def _signature() -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return without_password((str(error) or type(error).__name__).splitlines()[0])

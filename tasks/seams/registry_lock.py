@@ -8,8 +8,9 @@ looks which others are up:
     an older one    it takes its own down, waits until no older one is up, and comes again
     newer ones      it leaves its own up and waits: they give way
 
-Of two who are up at the same time the second to look sees the first, so never are two inside. A
-name is never used twice: to take down a dead process's tag can't hit that of a living one.
+Of two who are up at the same time the second to look sees the first, so never are two inside. The
+age is that of the wish to go in. A name is never used twice, not by one who comes again either: to
+take down the tag of a process that has died, or hangs, can't hit the one that it has put up since.
 """
 
 import logging
@@ -54,7 +55,8 @@ class _Tags:
     """The tags that are up on a registered model, one of them one's own."""
 
     def __init__(self, client: Any, model_name: str, given_up_after_seconds: float) -> None:
-        self.own = f"{PREFIX}{time.time_ns():020} {uuid.uuid4().hex[:8]}"
+        self._since = f"{time.time_ns():020}"
+        self.own = self._new_name()
         self._client, self._model_name = client, model_name
         self._given_up_after_seconds = given_up_after_seconds
         self._seen_since: dict[str, float] = {}
@@ -69,6 +71,7 @@ class _Tags:
                 return
             if not is_up and not is_behind:
                 me = Holder.here("a change of the champion").model_dump_json()
+                self.own = self._new_name()
                 self._client.set_registered_model_tag(self._model_name, self.own, me)
                 continue  # look at once
             if is_up and is_behind:
@@ -96,16 +99,20 @@ class _Tags:
 
         Those of the dead are taken down.
         """
-        up, others = self._up(), {}
+        up, others, now = self._up(), {}, time.monotonic()
+        self._seen_since = {name: self._seen_since.get(name, now) for name in up}
         for name in up.keys() - {self.own}:
-            holder, now = Holder.model_validate_json(up[name]), time.monotonic()
-            watched_seconds = now - self._seen_since.setdefault(name, now)
+            holder = Holder.model_validate_json(up[name])
+            watched_seconds = now - self._seen_since[name]
             if holder.is_seen_dead() or watched_seconds > self._given_up_after_seconds:
                 say(f"{holder} has died or hangs: it is passed", logging.WARNING)
                 self.take_down(name)
             else:
                 others[name] = holder
         return others, self.own in up
+
+    def _new_name(self) -> str:
+        return f"{PREFIX}{self._since} {uuid.uuid4().hex[:8]}"
 
     def _up(self) -> dict[str, str]:
         tags: Mapping[str, str] = self._client.get_registered_model(self._model_name).tags

@@ -22,6 +22,7 @@ PASSING_KINDS = {
     "builtins.TimeoutError",
     "httpx.TransportError",
     "requests.exceptions.ConnectionError",
+    "requests.exceptions.RetryError",  # 429 or 5xx, each time that it was tried
     "requests.exceptions.Timeout",
     "botocore.exceptions.ConnectionError",
     "botocore.exceptions.HTTPClientError",
@@ -69,7 +70,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _passes(error: BaseException) -> bool:
-    if type(error).__module__.startswith("prefect.") and _status(error) is None:
+    if type(error).__module__.startswith("prefect.") and http_status(error) is None:
         return False  # its time-outs: that a run took too long does not pass
     if isinstance(error, StoreTrouble):  # from another process it comes without its cause
         return error.may_pass
@@ -80,11 +81,11 @@ def _passes(error: BaseException) -> bool:
         bool(kinds & PASSING_KINDS)
         or (isinstance(error, OSError) and error.errno in PASSING_NUMBERS)
         or getattr(error, "error_code", None) in PASSING_CODES
-        or _status(error) in PASSING_STATUSES
+        or http_status(error) in PASSING_STATUSES
     )
 
 
-def _status(error: BaseException) -> int | None:
+def http_status(error: BaseException) -> int | None:
     """The HTTP status of a server's answer: as httpx and requests, boto3, and MLflow tell it."""
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):

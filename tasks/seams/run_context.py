@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,11 +13,18 @@ from data.store import Store
 from tasks.seams.flow_run import flow_run_here, title_here
 from tasks.seams.machine_metrics import machine_metrics
 from tasks.seams.making_again import remembering
-from tasks.seams.report import show_link
+from tasks.seams.report import say, show_link
 from tasks.seams.shards import Workers, at_hand
 from tasks.seams.store_lock import LONGEST_WAIT_MINUTES, alone_in
 from tasks.seams.surroundings import provenance
-from tasks.seams.tracking import TrackedRun, Tracker, ended_with, open_tracker
+from tasks.seams.tracking import (
+    TrackedRun,
+    Tracker,
+    ended_with,
+    is_trackers,
+    open_tracker,
+    without_password,
+)
 from tasks.seams.unfinished import Unfinished, close_dead_runs
 
 SETTINGS_FILE = "settings.json"
@@ -70,7 +78,7 @@ def open_run(
     alone = alone_in(store, f"run {title_here(name)!r}", 60 * longest_wait_minutes)
     with alone, unfinished.at_work():
         tracker = open_tracker(tracking_uri)
-        close_dead_runs(store, tracking_uri, alone=True)
+        _tell_of_others(store, tracking_uri, alone=True)
         tracked = unfinished.reopened(tracker) or tracker.start_run(title_here(name))
         unfinished.remember(tracked.run_id)
 
@@ -105,7 +113,7 @@ def open_lone_run(
     """An MLflow run of a flow that has no steps: after a failure it is begun anew. It ends as the
     block ends, and is closed where its process dies; the store remembers it until then.
     """
-    close_dead_runs(store, tracking_uri)
+    _tell_of_others(store, tracking_uri)
     tracker = open_tracker(tracking_uri)
     tracked = tracker.start_run(title_here(name))
     note = Unfinished(Store(store), f"lone-{tracked.run_id}", title_here(name), goes_on=False)
@@ -115,6 +123,19 @@ def open_lone_run(
             _tell(tracker, tracked, settings, provenance())
             yield tracked
     note.forget()
+
+
+def _tell_of_others(store: str, tracking_uri: str | None, *, alone: bool = False) -> None:
+    """Close runs whose process has died. What MLflow does not take is told, and left for the next
+    time: it may be the fault of one of those runs. If it is MLflow's, this run hears of it next.
+    """
+    try:
+        close_dead_runs(store, tracking_uri, alone=alone)
+    except Exception as error:
+        if not is_trackers(error):
+            raise
+        reason = without_password(str(error))
+        say(f"runs that have died are not ended in MLflow yet: {reason}", logging.WARNING)
 
 
 def _tell(

@@ -21,6 +21,7 @@ from data.text_schemas import (
 )
 from tasks.seams.making_again import check, newest_outcome, whole
 from tasks.seams.manifests import STEPS, folder_of, read_manifest, sealed, settled_in
+from tasks.seams.newest_run import RUNS, paths_of, read_record
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome, TableReference
 from tasks.seams.surroundings import surroundings
@@ -33,7 +34,6 @@ PARTS = {
     "clustering": ("weigh", "average", "cluster", "judge", "chart"),
 }
 """MLflow's child runs, and the steps that each stands for, as far as they ran."""
-RUNS = "runs"
 T = TypeVar("T")
 
 CLUSTER_FIGURES = (
@@ -224,17 +224,18 @@ def recorded(
 def add_to_record(
     context: RunContext, started_unix_seconds: float, about: Mapping[str, Any]
 ) -> None:
-    """Add to a run's record what became of the run after it was written."""
+    """Add to a run's record what became of the run after it was written.
+
+    Raises:
+        DamagedRecord: it is not what was written: a new seal would hide that.
+    """
     store, name = Store(context.store), _record_name(context, started_unix_seconds)
-    store.write_json(name, sealed({**store.read_json(name), **about}))
+    store.write_json(name, sealed({**read_record(store, name), **about}))
 
 
 def folders_of_run(record: Mapping[str, Any]) -> set[str]:
     """The folders of the results that a run has made or reused, wherever its store stands now."""
-    paths = [*(table["path"] for table in record["tables"].values()), *record["files"].values()]
-    scores = (record.get("promotion") or {}).get("scores")
-    paths += [scores["path"]] if scores else []
-    return {folder_of_path(path) for path in paths}
+    return {folder_of_path(path) for path in paths_of(record).values()}
 
 
 def folder_of_path(path: str) -> str:

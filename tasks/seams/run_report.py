@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.stop_words import stop_words_of
-from models.special_tokens import SPECIAL_TOKENS
+from models.special_tokens import SPECIAL_TOKENS, UNKNOWN
 from models.vocabulary import Unit
 from tasks.seams.quantities import size
 from tasks.seams.report import escaped, linked, markdown_table, visible
@@ -17,6 +17,7 @@ from tasks.seams.step_cache import StepOutcome
 from tasks.seams.tokeniser import as_written
 from tasks.seams.tracking import Page
 
+NUM_FREQUENT_TOKENS = 10
 NUM_SHOWN_WORDS = 12
 NUM_NEIGHBOURS = 6
 MOST_SHOWN_BOOKS = 200
@@ -116,15 +117,17 @@ def vocabulary_report(
     unit = vocabulary["unit"][0].as_py()
     stop_words = frozenset[str]().union(*map(stop_words_of, languages))
     counts = vocabulary["count"].to_pylist()
-    frequent = [[tokens[i], counts[i]] for i in range(4, min(14, len(tokens)))]
+    first = len(SPECIAL_TOKENS)  # the tokens of books stand by their frequency
+    shown = slice(first, first + NUM_FREQUENT_TOKENS)
+    frequent = [list(row) for row in zip(tokens[shown], counts[shown], strict=True)]
     neighbours = [
         [token, ", ".join(near)]
         for token, near in nearest_neighbours(tokens, embeddings, unit, stop_words).items()
     ]
     return "\n\n".join(
         [
-            f"## Vocabulary\n\n{len(tokens):,} token types; {counts[3]:,} of "
-            f"{sum(counts[3:]):,} training tokens are `_unknown_`.",
+            f"## Vocabulary\n\n{len(tokens):,} token types; {counts[UNKNOWN]:,} of "
+            f"{sum(counts[UNKNOWN:]):,} training tokens are `_unknown_`.",
             markdown_table(["most frequent", "count"], frequent),
             f"Nearest neighbours of frequent {unit}s, by the cosine of their learned vectors:",
             markdown_table([unit, "nearest"], neighbours),

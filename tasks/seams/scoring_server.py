@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from data.errors import UserMistake
+from tasks.seams.tracking import without_password
 
 MOST_BYTES = 32 << 20  # of a request; 200,000 words are a tenth of it
 
@@ -22,7 +23,7 @@ def scoring_app(tracking_uri: str, model_uri: str) -> Any:
         model = mlflow.pyfunc.load_model(model_uri)
     except (mlflow.exceptions.MlflowException, OSError, ImportError) as error:
         raise UserMistake(
-            f"Model {model_uri} of {tracking_uri} cannot be loaded: {error}",
+            without_password(f"Model {model_uri} of {tracking_uri} cannot be loaded: {error}"),
             "Name a model that this version of bookloom has made, or train one anew.",
         ) from error
     return _guarded(scoring_server.init(model))

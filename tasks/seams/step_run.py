@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from data.book_schemas import TOKEN_IDS
 from data.store import Store, TableWriter
 from data.table import Table
-from tasks.seams.checkpoints import Checkpoints
+from tasks.seams.checkpoints import CHECKPOINTS, Checkpoints
 from tasks.seams.manifests import SETTLED
 from tasks.seams.report import progress, say
 from tasks.seams.run_context import RunContext
@@ -93,7 +93,7 @@ class StepRun:
     @property
     def checkpoints(self) -> Checkpoints:
         """Where to go on from if the step was killed; they are gone once its output is whole."""
-        return Checkpoints(self.store, f"{self._folder}/checkpoints")
+        return Checkpoints(self.store, f"{self._folder}/{CHECKPOINTS}")
 
     def settled(self, name: str, measure: Callable[[], int]) -> int:
         """A number that a measurement settles once: a killed step that goes on finds it again."""

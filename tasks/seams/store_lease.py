@@ -9,8 +9,6 @@ it has lost its lease, and none can be mistaken for another.
 """
 
 import logging
-import os
-import socket
 import threading
 import time
 import uuid
@@ -22,13 +20,14 @@ import pydantic
 from data.errors import UserMistake
 from data.filesystems import StoreTrouble
 from data.store import Damaged, Store
-from tasks.seams.processes import began, boot
+from tasks.seams.processes import Process
 
 FOLDER = "lock"
 RENEWED_EVERY_SECONDS = 20.0
 STALE_AFTER_SECONDS = 180.0
 # Before it is read again: not every object store lets only one of several make an object.
 SETTLES_IN_SECONDS = 1.0
+SOMEBODY = "another process, which does not say yet who it is"
 
 
 class Holder(pydantic.BaseModel):
@@ -38,18 +37,21 @@ class Holder(pydantic.BaseModel):
     """What it is at: a run's name, or a command."""
     host: str
     process: int
+    process_began: str = ""
     machine: str
-    """Its kernel's boot and its namespace of processes: where both are ours, we see it die."""
+    """See `tasks.seams.processes`."""
     since_unix_seconds: float
 
     @classmethod
     def here(cls, name: str) -> "Holder":
         """The process that asks."""
+        me = Process.here()
         return cls(
             name=name,
-            host=socket.gethostname(),
-            process=os.getpid(),
-            machine=_machine(),
+            host=me.host,
+            process=me.number,
+            process_began=me.began,
+            machine=me.machine,
             since_unix_seconds=time.time(),
         )
 
@@ -59,7 +61,8 @@ class Holder(pydantic.BaseModel):
 
     def is_seen_dead(self) -> bool:
         """Whether its process is one of those that we see, and is gone."""
-        return self.machine == _machine() and began(self.process) is None
+        process = Process(self.host, self.process, self.process_began, self.machine)
+        return process.is_here and not process.is_alive
 
 
 class Leased(Holder):
@@ -83,7 +86,7 @@ class Lease:
         self._ended = threading.Event()
         self._lost_to: Holder | None = None
 
-    def taken_by_another(self, me: Holder) -> Holder | None:
+    def taken_by_another(self, me: Holder) -> Holder | str | None:
         """Take it, or say who has it."""
         name, lease = self._newest()
         if lease is not None and not self._is_over(lease):
@@ -95,11 +98,12 @@ class Lease:
         time.sleep(SETTLES_IN_SECONDS)
         _, now = self._newest()
         if now is None or now.token != self._lease.token:
-            return now or me
+            return now or SOMEBODY
         for old in self._store.names(FOLDER):
             if old < self._name:
                 self._store.delete(old)
-        threading.Thread(target=self._renew, name="lease on the store", daemon=True).start()
+        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewing.start()
         return None
 
     def lost_to(self) -> Holder | None:
@@ -109,6 +113,7 @@ class Lease:
     def release(self) -> None:
         """Let the next have it."""
         self._ended.set()
+        self._renewing.join()  # a renewal under way would take back what is said now
         if self._lost_to is None:
             over = self._lease.model_copy(update={"is_over": True})
             with suppress(StoreTrouble):  # then it goes stale
@@ -144,7 +149,3 @@ class Lease:
                 self._store.write_bytes(self._name, self._lease.model_dump_json().encode())
             except UserMistake as error:  # the store is away; it may be back in time
                 logging.getLogger("bookloom").debug("the lease is not renewed: %s", error)
-
-
-def _machine() -> str:
-    return f"{boot()} {os.readlink('/proc/self/ns/pid')}"

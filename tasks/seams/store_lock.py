@@ -21,7 +21,7 @@ from data.errors import UserMistake
 from data.filesystems import told
 from data.store import Store
 from tasks.seams.report import say
-from tasks.seams.store_lease import FOLDER, Holder, Lease
+from tasks.seams.store_lease import FOLDER, SOMEBODY, Holder, Lease
 
 HELD = f"{FOLDER}/held"
 SECONDS_BETWEEN_WORDS = 60.0
@@ -35,8 +35,8 @@ class Lock(Protocol):
     look_every_seconds: float
     """How often one who waits looks again."""
 
-    def taken_by_another(self, me: Holder) -> Holder | None:
-        """Take it, or say who has it."""
+    def taken_by_another(self, me: Holder) -> Holder | str | None:
+        """Take it, or say who has it, as far as one can tell."""
         ...
 
     def lost_to(self) -> Holder | None:
@@ -125,7 +125,7 @@ class _Flock:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def taken_by_another(self, me: Holder) -> Holder | None:
+    def taken_by_another(self, me: Holder) -> Holder | str | None:
         with told(str(self._path), is_local=True):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -133,7 +133,7 @@ class _Flock:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(self._file)
-                return self._holder(me)
+                return self._holder()
             if not self._is_there():  # another has just had it, and removed it
                 os.close(self._file)
                 return self.taken_by_another(me)
@@ -161,8 +161,8 @@ class _Flock:
         except FileNotFoundError:
             return False
 
-    def _holder(self, me: Holder) -> Holder:
+    def _holder(self) -> Holder | str:
         try:
             return Holder.model_validate_json(self._path.read_bytes())
         except (OSError, pydantic.ValidationError):  # it is just being written
-            return me.model_copy(update={"name": "another process", "process": 0})
+            return SOMEBODY

@@ -18,12 +18,12 @@ TELLING_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve")
 VARIABLES = (
     "OMP_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "OPENBLAS_CORETYPE",
 )  # fmt: skip
-NONE = "none"
+NONE, UNKNOWN = "none", "unknown"
 
 
 def provenance() -> dict[str, str]:
     """The git commit, in an image that which it was built of, and the lock's digest."""
-    commit = _git("rev-parse", "HEAD").strip() or os.environ.get("BOOKLOOM_GIT_COMMIT", "unknown")
+    commit = git("rev-parse", "HEAD").strip() or os.environ.get("BOOKLOOM_GIT_COMMIT", UNKNOWN)
     lock = PROJECT_ROOT / LOCK_FILE
     return {
         "git_commit": commit,
@@ -34,7 +34,7 @@ def provenance() -> dict[str, str]:
 def surroundings(num_threads: int) -> dict[str, str]:
     """What the promise of equal digests stands on: it holds where all of these are the same."""
     libraries = {f"library {name}": _version(name) for name in COMPUTING_LIBRARIES}
-    changes = _git("diff", "HEAD", "--", "*.py", "*.toml", "*.txt")
+    changes = git("diff", "HEAD", "--", "*.py", "*.toml", "*.txt")
     return {
         **provenance(),
         "changes since the commit": _digest(changes) if changes else NONE,
@@ -47,10 +47,11 @@ def surroundings(num_threads: int) -> dict[str, str]:
     }
 
 
-def _git(*arguments: str) -> str:
-    git = ["git", "-C", str(PROJECT_ROOT), *arguments]
+def git(*arguments: str) -> str:
+    """What git says of this checkout; nothing where it fails, or there is none."""
+    command = ["git", "-C", str(PROJECT_ROOT), *arguments]
     try:
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError, UnicodeDecodeError):
         return ""
 

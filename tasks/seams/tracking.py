@@ -7,13 +7,13 @@ is imported when a store is opened, not before: the short commands need not wait
 import json
 import math
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 EXPERIMENT = "bookloom"
 PART = "part"  # a child's tag: what of its parent's work it stands for
@@ -21,8 +21,14 @@ NOTE = "mlflow.note.content"  # the description that MLflow shows above a run
 METRICS_AT_ONCE = 1000  # MLflow's limit for one batch
 MOST_DIGEST_CHARACTERS = 36  # MLflow's column; the full digest stands in the run's tags
 SQLITE = "sqlite:///"
+FORBIDDEN, DELETED = "PERMISSION_DENIED", "deleted"
 GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # no such run, or a deleted one
+# Up to the last @ of a host. SQLAlchemy takes a slash in a password as it stands.
+LOGIN = re.compile(r"://(?:[^\s/]*@|[^\s:/@]+:[^\s@]*@)")
+PASSWORD_IN_QUERY = re.compile(r"(?i)([?&](?:password|passwd|pwd|odbc_connect)=)[^&\s'\"]*")
 UI_ADDRESS = "http://127.0.0.1:5000"  # of `mlflow ui` where its user names no other
+UI_URL = "BOOKLOOM_MLFLOW_UI_URL"
+"""The variable that says where people find MLflow's pages, where runs reach it by another name."""
 NO_TRACKING = "none"
 """As a tracking URI: nothing is tracked, nothing is registered."""
 
@@ -93,7 +99,11 @@ class Tracker(Protocol):
         ...
 
     def close(self, run_id: str | None, status: str) -> bool:
-        """End a run that is still said to be running; whether it was."""
+        """End a run that is still said to be running; whether it was.
+
+        Raises:
+            PermissionError: it is for others to end.
+        """
         ...
 
     def page(self, run_id: str | None) -> Page | None:
@@ -108,6 +118,11 @@ def open_tracker(tracking_uri: str | None) -> Tracker:
     return _MlflowTracker(tracking_uri)
 
 
+def without_password(text: str) -> str:
+    """An address, or what an error says of one, as it may be shown: without who logs in and how."""
+    return PASSWORD_IN_QUERY.sub(r"\1…", LOGIN.sub("://", text))
+
+
 def open_client(tracking_uri: str) -> Any:
     """MLflow's client of a store; the folder of a database that is a file is made."""
     import mlflow
@@ -115,6 +130,20 @@ def open_client(tracking_uri: str) -> Any:
     if tracking_uri.startswith(SQLITE):
         Path(tracking_uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     return mlflow.MlflowClient(tracking_uri)
+
+
+def is_trackers(error: BaseException) -> bool:
+    """Whether it is MLflow that says no."""
+    from mlflow.exceptions import MlflowException
+
+    return isinstance(error, MlflowException)
+
+
+def has_login() -> bool:
+    """Whether MLflow's clients have a name and a password: from the environment, or its file."""
+    from mlflow.utils.credentials import read_mlflow_creds
+
+    return all(read_mlflow_creds())
 
 
 @contextmanager
@@ -257,21 +286,29 @@ class _MlflowTracker:
     def close(self, run_id: str | None, status: str) -> bool:
         from mlflow.exceptions import MlflowException
 
-        try:
-            run = self._client.get_run(run_id)
-            if run.info.status != "RUNNING":
-                return False
-        except MlflowException:  # deleted, or of another store
+        if run_id is None:  # it was not tracked
             return False
-        _MlflowRun(self._client, run.info.run_id).end(status)
+        try:
+            run = self._client.get_run(run_id).info
+            if run.status != "RUNNING" or run.lifecycle_stage == DELETED:
+                return False
+            _MlflowRun(self._client, run_id).end(status)
+        except MlflowException as error:
+            if error.error_code == FORBIDDEN:
+                reason = without_password(str(error))
+                raise PermissionError(f"MLflow run {run_id} can't be ended: {reason}") from error
+            if error.error_code not in GONE:
+                raise
+            return False
         return True
 
     def page(self, run_id: str | None) -> Page | None:
         experiment = self._client.get_run(run_id).info.experiment_id
         path = f"#/experiments/{experiment}/runs/{run_id}"
-        if self._uri.startswith(("http://", "https://")):
-            return Page(f"{_without_password(self._uri).rstrip('/')}/{path}", None)
-        store = f"--backend-store-uri '{_without_password(self._uri)}'"
+        server = os.environ.get(UI_URL) or self._uri
+        if server.startswith(("http://", "https://")):
+            return Page(f"{without_password(server).rstrip('/')}/{path}", None)
+        store = f"--backend-store-uri '{without_password(self._uri)}'"
         return Page(f"{UI_ADDRESS}/{path}", f".venv/bin/mlflow ui --host 127.0.0.1 {store}")
 
     def _experiment(self) -> str:
@@ -339,9 +376,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + name] = json.dumps(value) if isinstance(value, list | tuple) else value
     return flat
-
-
-def _without_password(uri: str) -> str:
-    """An address as it may be shown: without who logs in and how."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rsplit("@", 1)[-1]).geturl() if parts.netloc else uri

@@ -7,15 +7,14 @@ whose process has died is not said to be running for ever, in MLflow or in Prefe
 """
 
 import logging
-import os
-import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from data.store import Damaged, Store
 from tasks.seams import flow_run
-from tasks.seams.processes import began
+from tasks.seams.processes import Process
 from tasks.seams.report import say
 from tasks.seams.tracking import TrackedRun, Tracker, open_tracker
 
@@ -71,15 +70,17 @@ class Unfinished:
 
     def remember(self, mlflow_run_id: str | None, folders: Sequence[str] = ()) -> None:
         """Note whose run it is, and the folders of the results that it needs."""
-        here = flow_run.flow_run_here()
+        here, process = flow_run.flow_run_here(), Process.here()
         self._folders |= set(folders)
         note = {
             "name": self._title,
             "mlflow_run_id": mlflow_run_id,
             "flow_run_id": here.flow_run_id if here else None,
-            "host": socket.gethostname(),
-            "process": os.getpid(),
-            "process_began": began(os.getpid()),
+            "host": process.host,
+            "process": process.number,
+            "process_began": process.began,
+            "machine": process.machine,
+            "unix_seconds": time.time(),
             "goes_on": self._goes_on,
             "folders": sorted(self._folders),
         }
@@ -103,11 +104,23 @@ class Unfinished:
         return self._store.path(self._name)
 
 
+def read_note(store: Store, name: str) -> dict[str, Any]:
+    """The note of an unfinished run.
+
+    Raises:
+        Damaged: it is not what was written.
+        FileNotFoundError: it is not there, or no more.
+    """
+    note = store.read_json(name)
+    if not {"mlflow_run_id", "host", "process"} <= set(note):
+        raise store.damaged(name, "it is not what was written")
+    return note
+
+
 def is_at_work(note: Mapping[str, Any]) -> bool:
     """Whether another living process of this machine works on an unfinished run."""
-    return (
-        note["host"] == socket.gethostname() and note["process"] != os.getpid() and _is_alive(note)
-    )
+    process = _process_of(note)
+    return process.is_here and process.is_alive and not process.is_self
 
 
 def close_dead_runs(
@@ -116,8 +129,8 @@ def close_dead_runs(
     """Say the truth of unfinished runs whose process has died: KILLED in MLflow, with their
     children, and Crashed in Prefect, with their tasks. They can be gone on with as before.
 
-    Whether a process of another machine lives, Prefect is asked. Where a server does not answer,
-    its part is left for the next time.
+    Whether a process of another machine or container lives, Prefect is asked. Where a server does
+    not answer, its part is left for the next time; so is what MLflow lets only others end.
 
     Args:
         store: root of the store that holds their notes.
@@ -127,6 +140,9 @@ def close_dead_runs(
 
     Returns:
         Those that were said to be running.
+
+    Raises:
+        MlflowException: MLflow does not answer, or refuses who asks.
     """
     root, tracker = Store(store), open_tracker(tracking_uri)
     closed = []
@@ -137,7 +153,11 @@ def close_dead_runs(
         is_surely_dead = alone and note.get("goes_on", True) and not _is_own(root, name, note)
         if not is_surely_dead and _may_live(root, name, note):
             continue
-        was_running = tracker.close(note["mlflow_run_id"], "KILLED")
+        try:
+            was_running = tracker.close(note["mlflow_run_id"], "KILLED")
+        except PermissionError as refusal:
+            say(str(refusal), logging.WARNING)
+            continue
         if was_running and _note(root, name) not in (None, note):
             tracker.reopen(note["mlflow_run_id"])  # gone on with meanwhile
             continue
@@ -162,18 +182,19 @@ def _note(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def _may_live(store: Store, name: str, note: Mapping[str, Any]) -> bool:
-    if note["host"] != socket.gethostname():
-        flow_run_id = note.get("flow_run_id")
-        return not (flow_run_id and flow_run.has_ended(flow_run_id))
-    return _is_own(store, name, note) or is_at_work(note)
+    process = _process_of(note)
+    if process.is_here:
+        return _is_own(store, name, note) or is_at_work(note)
+    flow_run_id = note.get("flow_run_id")
+    return not (process.is_gone or (flow_run_id and flow_run.has_ended(flow_run_id)))
 
 
 def _is_own(store: Store, name: str, note: Mapping[str, Any]) -> bool:
     """Whether this process is at work on a noted run."""
-    return note["process"] == os.getpid() and store.path(name) in _open_here
+    return store.path(name) in _open_here and _process_of(note).is_self
 
 
-def _is_alive(note: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote a note runs: its number may be another one's by now."""
-    now = began(note["process"])
-    return now is not None and now == note.get("process_began", now)
+def _process_of(note: Mapping[str, Any]) -> Process:
+    """The process that wrote a note."""
+    began, machine = note.get("process_began") or "", note.get("machine") or ""
+    return Process(note["host"], note["process"], began, machine)

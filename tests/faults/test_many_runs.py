@@ -12,7 +12,7 @@ from tests.flows.served_home import (
     write_tiny_deployment,
 )
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.long]
 NUM_RUNS = 200
 RUN_SECONDS = 1500.0
 MOST_SERVER_BYTES = 1_000_000_000

@@ -1,10 +1,11 @@
-"""The command line as a subprocess: what it prints, where, and its exit codes."""
+"""The command line in a process of its own: what it prints, where, and its exit codes."""
 
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,27 +19,24 @@ from models.bundle import Bundle
 from tasks.score import score_text
 from tasks.seams.registry import read_bundle
 from tasks.write import WriteSettings, write
+from tests.forks import Ended, Fork
 
 BOOKLOOM = str(Path(sys.executable).with_name("bookloom"))
 
 
-def bookloom(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def bookloom(*arguments: str, **environment: str) -> Ended:
     # MLflow notes in the environment what tests in this process have set.
     inherited = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    return subprocess.run(
-        [BOOKLOOM, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**inherited, **environment},
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        fork = Fork("flows.command_line", [*arguments], {**inherited, **environment}, Path(folder))
+        return fork.ended()
 
 
-def mistake(finished: "subprocess.CompletedProcess[str]") -> dict[str, str]:
+def mistake(finished: Ended) -> dict[str, str]:
     """The error of a command that was given --json, and that it is told as promised."""
-    assert finished.returncode == 2, finished.stderr
-    assert "Traceback" not in finished.stderr
-    error: dict[str, str] = json.loads(finished.stdout)["error"]
+    assert finished.exit_code == 2, finished.errors
+    assert "Traceback" not in finished.errors
+    error: dict[str, str] = json.loads(finished.output)["error"]
     assert set(error) == {"message", "remedy"}
     return error
 
@@ -66,13 +64,13 @@ def mistake(finished: "subprocess.CompletedProcess[str]") -> dict[str, str]:
 )
 def test_help_has_examples(command: str) -> None:
     finished = bookloom(command, "--help")
-    assert finished.returncode == 0
-    assert f"bookloom {command}" in finished.stdout
-    assert "Examples" in finished.stdout
+    assert finished.exit_code == 0
+    assert f"bookloom {command}" in finished.output
+    assert "Examples" in finished.output
 
 
 def test_unknown_command_option_and_deployment() -> None:
-    assert bookloom("rum").returncode == 2
+    assert bookloom("rum").exit_code == 2
     assert (
         "--frobnicate"
         in mistake(bookloom("score", "--text", "x", "--frobnicate", "--json"))["message"]
@@ -110,14 +108,14 @@ def test_generate_and_score_agree(miniature_run: Any, tmp_path: Path) -> None:
     path.write_text("the my | king lady | sees loves | the | sea moon | .\n")
     model = ("--model", miniature_run.summary["model"]["uri"], "--json")
     finished = bookloom("generate", "--bags", str(path), "--num-sentences", "2", *model)
-    assert finished.returncode == 0, finished.stderr
-    [bag_set] = json.loads(finished.stdout)["bag_sets"]
+    assert finished.exit_code == 0, finished.errors
+    [bag_set] = json.loads(finished.output)["bag_sets"]
     assert bag_set["bag_set_id"] == "1"
     first, second = bag_set["sentences"]
     assert (first["rank"], second["rank"]) == (1, 2)
     assert first["score"] >= second["score"]
     scored = bookloom("score", "--text", " ".join(first["tokens"]), *model)
-    assert json.loads(scored.stdout)["total_nats"] == pytest.approx(
+    assert json.loads(scored.output)["total_nats"] == pytest.approx(
         first["log_probability_nats"], abs=1e-4
     )
 
@@ -128,13 +126,13 @@ def test_trace_writes_a_table_and_a_picture_and_agrees_with_score(
     model = ("--model", miniature_run.summary["model"]["uri"], "--json")
     text = "The king sees the moon at night. A sailor forgets the unicorn!"
     finished = bookloom("trace", "--text", text, "--out", str(tmp_path / "deep" / "it"), *model)
-    assert finished.returncode == 0, finished.stderr
-    traced = json.loads(finished.stdout)
+    assert finished.exit_code == 0, finished.errors
+    traced = json.loads(finished.output)
     _, content = read_bundle(miniature_run.tracking_uri, model[1])
     # It shows what the language model carries along, whatever else sentences are scored by.
     alone = replace(Bundle.from_bytes(content), ngram=None, lstm_weight=1.0, cache=None)
     scored = score_text(alone, text)
-    assert set(json.loads(bookloom("score", "--text", text, *model).stdout)) == {
+    assert set(json.loads(bookloom("score", "--text", text, *model).output)) == {
         "model",
         "tokens",
         "total_nats",
@@ -177,9 +175,9 @@ def test_write_goes_on_from_a_prompt_and_finds_what_it_copied(
         "write", "--prompt", "The captain", "--num-tokens", "30", "--top-k", "2", "--seed", "4",
         "--model", uri, "--json", **environment,
     )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout) == {**written, "longest_copy": None}
-    assert "longest verbatim copy: unknown" in written_text(json.loads(finished.stdout))
+    assert finished.exit_code == 0, finished.errors
+    assert json.loads(finished.output) == {**written, "longest_copy": None}
+    assert "longest verbatim copy: unknown" in written_text(json.loads(finished.output))
     assert f"{copy['num_words']} words of {copy['book_id']}, CHAPTER" in written_text(written)
     error = mistake(bookloom("write", "--temperature", "0", "--json"))
     assert "temperature is 0.0" in error["message"]
@@ -189,8 +187,8 @@ def test_export_writes_a_graph(miniature_run: Any, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     model = ("--model", miniature_run.summary["model"]["uri"], "--json")
     finished = bookloom("export", "--out", str(path), *model)
-    assert finished.returncode == 0, finished.stderr
-    exported = json.loads(finished.stdout)
+    assert finished.exit_code == 0, finished.errors
+    exported = json.loads(finished.output)
     assert exported["file"] == str(path)
     assert exported["num_bytes"] == path.stat().st_size
     session = onnxruntime.InferenceSession(str(path))
@@ -225,12 +223,12 @@ def test_a_malformed_set_costs_itself_only(miniature_run: Any, tmp_path: Path) -
     path.write_text("the | king\n\nmy | | lady\nmy | lady\n")
     model = ("--model", miniature_run.summary["model"]["uri"])
     finished = bookloom("generate", "--bags", str(path), *model, "--json")
-    assert finished.returncode == 2
-    result = json.loads(finished.stdout)
+    assert finished.exit_code == 2
+    result = json.loads(finished.output)
     assert [bag_set["bag_set_id"] for bag_set in result["bag_sets"]] == ["1", "4"]
     [refusal] = result["refusals"]
     assert "line 3, bag 2 is empty" in refusal["reason"]
-    told = bookloom("generate", "--bags", str(path), *model).stdout
+    told = bookloom("generate", "--bags", str(path), *model).output
     assert "The king" in told and "refused" in told
 
 
@@ -266,16 +264,16 @@ def test_run_prints_one_json_object(
         "run", "--books", str(miniature_shelf), str(tmp_path / "empty.txt"), "--json",
         PREFECT_API_URL=prefect_url, BOOKLOOM_HOME=str(tmp_path / "home"),
     )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    summary = json.loads(finished.stdout)
+    assert finished.exit_code == 0, finished.errors
+    summary = json.loads(finished.output)
     assert summary["num_refusals"] == 1
     assert summary["tables"]["books"]["num_rows"] == 5
     assert Path(summary["files"]["map.png"]).read_bytes().startswith(b"\x89PNG")
-    assert "empty.txt" in finished.stderr
+    assert "empty.txt" in finished.errors
     assert str(tmp_path / "home") in summary["tables"]["books"]["path"]
     tree = bookloom("lineage", "text_codes", BOOKLOOM_HOME=str(tmp_path / "home"))
-    assert tree.returncode == 0
-    assert "made by read" in tree.stdout
+    assert tree.exit_code == 0
+    assert "made by read" in tree.output
 
 
 def test_books_says_what_would_be_read_removed_and_refused(tmp_path: Path) -> None:
@@ -285,7 +283,7 @@ def test_books_says_what_would_be_read_removed_and_refused(tmp_path: Path) -> No
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo" / "one.txt").write_text("CHAPTER I\n\nOne day. " * 40)  # of the same id
     answer = json.loads(
-        bookloom("books", str(tmp_path), "--json", BOOKLOOM_HOME=str(tmp_path / "home")).stdout
+        bookloom("books", str(tmp_path), "--json", BOOKLOOM_HOME=str(tmp_path / "home")).output
     )
     assert [Path(book["source"]).name for book in answer["books"]] == [
         "one.txt",
@@ -297,6 +295,6 @@ def test_books_says_what_would_be_read_removed_and_refused(tmp_path: Path) -> No
     assert answer["books"][0]["receipt"]["share_removed"] == 0.0
     [refusal] = answer["refusals"]
     assert "empty" in refusal["reason"]
-    shown = bookloom("books", str(tmp_path), BOOKLOOM_HOME=str(tmp_path / "home")).stdout
+    shown = bookloom("books", str(tmp_path), BOOKLOOM_HOME=str(tmp_path / "home")).output
     assert "1 book, 2 repeated, 1 refused" in shown
     assert not (tmp_path / "home" / "store").exists()

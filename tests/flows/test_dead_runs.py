@@ -1,10 +1,13 @@
 """Flow runs whose process is gone get a true state: on a real server, with real processes."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +16,11 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling, Pending, Running, State
 
-from flows import dead_runs
+from flows import dead_runs, run_process
 from flows.dead_runs import settle_dead_runs, worker_name
 from flows.prefect_api import PrefectApi, api_at
-from flows.run_process import process_of, settle_in
+from flows.run_process import OUTPUT, process_of, settle_in
+from tasks.seams.processes import Process, began, boot, machine
 
 HERE = socket.gethostname()
 
@@ -69,12 +73,13 @@ def test_a_run_whose_process_is_gone_is_crashed_and_says_how_to_go_on(
     client: SyncPrefectClient, api: PrefectApi, dead: int
 ) -> None:
     lost = run(client, Running(), f"{HERE}:{dead}:12345")
-    told = settle_dead_runs(api, worker_name())
-    assert [line for line in told if str(lost.id) in line]
+    [told] = [one for one in settle_dead_runs(api, worker_name()) if one[0] == str(lost.id)]
+    assert (told.name, told.state_type, told.store) == (lost.name, "CRASHED", None)
     state = state_of(client, lost)
     assert state.type == StateType.CRASHED
     assert state.message and str(dead) in state.message and "run it again" in state.message
-    assert not [one for one in settle_dead_runs(api, worker_name()) if str(lost.id) in one]
+    assert told.message == state.message
+    assert not [one for one in settle_dead_runs(api, worker_name()) if one[0] == str(lost.id)]
 
 
 def test_its_tasks_are_crashed_with_it(
@@ -103,11 +108,12 @@ def test_runs_that_go_on_here_or_elsewhere_are_let_be(
     here = run(client, Running(), None)
     settle_in(writing, here, None)
     elsewhere = run(client, Running(), f"elsewhere:{dead}:12345")
+    container = run(client, Running(), f"{HERE}:{dead}:{boot()} 1:{boot()} pid:[1]")
     unknown = run(client, Running(), None)
     settle_dead_runs(api, worker_name())
     noted = process_of(client.read_flow_run(here.id).infrastructure_pid)
-    assert noted and noted.is_here and noted.is_alive and noted.number == os.getpid()
-    for one in (here, elsewhere, unknown):
+    assert noted == Process.here()
+    for one in (here, elsewhere, container, unknown):
         assert state_of(client, one).type == StateType.RUNNING
 
 
@@ -117,6 +123,61 @@ def test_a_run_that_was_to_be_cancelled_is_cancelled(
     lost = run(client, Cancelling(), f"{HERE}:{dead}:12345")
     settle_dead_runs(api, worker_name())
     assert state_of(client, lost).type == StateType.CANCELLED
+
+
+def test_a_process_that_works_on_though_its_run_was_to_be_cancelled_is_ended(
+    client: SyncPrefectClient, api: PrefectApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen(["sleep", "600"]) as going_on, subprocess.Popen(["sleep", "9"]) as other:
+        noted = [f"{HERE}:{one.pid}:{began(one.pid)}:{machine()}" for one in (going_on, other)]
+        run_of = run(client, Cancelling(), noted[0])
+        run(client, Running(), noted[1])
+        settle_dead_runs(api, worker_name())
+        assert going_on.poll() is None, "its worker may be about to end it"
+        monkeypatch.setattr(dead_runs, "CANCELLING_SECONDS", 0.0)
+        settle_dead_runs(api, worker_name())
+        assert going_on.wait(timeout=30) == -signal.SIGTERM
+        assert other.poll() is None
+        other.kill()
+    settle_dead_runs(api, worker_name())
+    assert state_of(client, run_of).type == StateType.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("noted", "is_ours"),
+    [
+        (None, True),
+        ("4711", True),
+        (f"{HERE}:4711:12345", True),
+        ("http+docker://localhost:0123456789ab", False),
+        ("3fa85f64:books:bookloom-4711", False),
+        ("3fa85f64:bookloom-4711", False),
+    ],
+)
+def test_by_what_other_workers_have_noted_they_find_their_run(
+    client: SyncPrefectClient, noted: str | None, is_ours: bool
+) -> None:
+    begun = run(client, Running(), noted)
+    settle_in(writing, begun, None)
+    own = ":".join(map(str, Process.here()))
+    wanted = own if is_ours else noted
+    assert client.read_flow_run(begun.id).infrastructure_pid == wanted
+
+
+def test_a_run_prints_into_its_file_though_prefect_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(**_: Any) -> None:
+        raise ConnectionError
+
+    printed_into: list[str | None] = []
+    monkeypatch.setattr(run_process, "_print_into", printed_into.append)
+    monkeypatch.setattr("prefect.client.orchestration.get_client", away)
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "7")
+    monkeypatch.setenv(OUTPUT, str(tmp_path / "runs.log"))
+    with pytest.raises(ConnectionError):
+        settle_in(writing, SimpleNamespace(id="7"), None)
+    assert printed_into == [str(tmp_path / "runs.log")]
 
 
 @pytest.mark.parametrize("is_numbered", [False, True])

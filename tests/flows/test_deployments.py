@@ -14,6 +14,7 @@ from typing import Any, get_args
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 import yaml
 from prefect import Flow
@@ -31,12 +32,12 @@ from data.errors import UserMistake
 from flows import deploy_commands
 from flows.command_line import app
 from flows.deployments import (
-    DEPLOYMENTS_FILE,
     MAP_ENTRYPOINT,
     PIPELINE_ENTRYPOINT,
     Pool,
     as_yaml,
     deployment_settings,
+    deployments_file,
     job_template,
     pool_section,
     rendered,
@@ -44,7 +45,7 @@ from flows.deployments import (
 from flows.environment import LONGEST_RUN_SECONDS, PROJECT_ROOT, shelf, with_shelf
 from flows.watch import EVENT, RESOURCE
 
-CONTENT = yaml.safe_load(DEPLOYMENTS_FILE.read_text(encoding="utf-8"))
+CONTENT = yaml.safe_load(deployments_file().read_text(encoding="utf-8"))
 DEPLOYMENTS = {entry["name"]: entry for entry in CONTENT["deployments"]}
 RETRAININGS = ["retrain-nightly", "retrain-quick", "retrain-shelf"]
 IMAGE = "registry.example.org/books/bookloom:7"
@@ -88,7 +89,7 @@ def test_settings_stand_in_one_place() -> None:
     assert deployment_settings("cluster", MAP_ENTRYPOINT)["read"] == {"books": ["plays"]}
     with pytest.raises(UserMistake, match="Choose one of: cluster"):
         deployment_settings("quick", MAP_ENTRYPOINT)
-    text = DEPLOYMENTS_FILE.read_text(encoding="utf-8")
+    text = deployments_file().read_text(encoding="utf-8")
     assert text.count("learning_rate") == text.count("embedding_width") == 1
 
 
@@ -371,6 +372,30 @@ def test_a_pool_of_another_type_is_not_taken(deployed_twice: list[str]) -> None:
     section = {**pool_section("kubernetes"), "work_pool": {"name": "bookloom"}}
     with pytest.raises(UserMistake, match="is there already, and is of type process"):
         deploy_commands._make_pool(section, {})
+
+
+def test_a_server_that_is_not_there_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: Any) -> None:
+        raise httpx.ConnectError("Connection refused")
+
+    monkeypatch.setattr(deploy_commands, "_make_pool", away)
+    with pytest.raises(UserMistake, match=r"Prefect's server .* does not answer"):
+        deploy_commands.deploy()
+
+
+def test_the_file_of_deployments_is_the_one_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BOOKLOOM_DEPLOYMENTS", "mine.yaml")
+    with pytest.raises(UserMistake, match=f"There is no file {tmp_path}/mine.yaml"):
+        deployment_settings("quick")
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**CONTENT, "deployments": []}))
+    assert rendered()["deployments"] == []
+    with pytest.raises(UserMistake, match=r"mine\.yaml has no deployment 'retrain-nightly'"):
+        deployment_settings("retrain-nightly")
 
 
 def test_a_retraining_is_found_by_its_entrypoint() -> None:

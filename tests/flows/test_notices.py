@@ -15,7 +15,8 @@ import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Cancelling, Crashed, Running
 
 from data.errors import UserMistake
 from flows import notices
@@ -149,8 +150,62 @@ def test_a_fault_of_the_code_is_told_without_passwords_and_a_part_of_a_run_is_to
             outer()
     [notice] = hook.posted
     assert (notice["run"], notice["flow"]) == ("the outer one", "outer")
-    cause = "RuntimeError: no answer from postgresql://…@db/x [31m at all"
+    cause = "RuntimeError: no answer from postgresql://db/x [31m at all"
     assert notice["cause"] == cause
+
+
+@pytest.mark.parametrize(
+    ("before", "event", "state"),
+    [
+        (Cancelling(), "cancelled", StateType.CANCELLED),
+        (Running(), "crashed", StateType.CRASHED),
+    ],
+)
+def test_a_run_that_was_ended_as_it_was_to_be_cancelled_is_cancelled(
+    prefect_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: State[Any],
+    event: str,
+    state: StateType,
+) -> None:
+    """Prefect takes a SIGTERM for a crash where no worker has announced it."""
+
+    @flow
+    def weaving(settings: dict[str, Any]) -> None: ...
+
+    crashed: State[Any] = Crashed(message="Execution was aborted by a termination signal.")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with webhook() as hook, get_client(sync_client=True) as client:
+        monkeypatch.setenv(WEBHOOK, hook.address)
+        parameters = {"settings": {"store": str(tmp_path)}}
+        made = client.create_flow_run(weaving, parameters=parameters, state=Running())
+        for one in (before, crashed):
+            client.set_flow_run_state(made.id, one, force=True)
+        notices.tell(weaving, client.read_flow_run(made.id), crashed)
+        assert client.read_flow_run(made.id).state_type == state
+    [notice] = hook.posted
+    assert notice["event"] == event
+
+
+def test_a_run_is_crashed_in_prefect_though_mlflow_is_away(
+    prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise RuntimeError("MLflow is away")
+
+    @flow
+    def weaving() -> None: ...
+
+    @task
+    def counting() -> None: ...
+
+    monkeypatch.setattr(notices, "close_dead_runs", away)
+    with get_client(sync_client=True) as client:
+        made = client.create_flow_run(weaving, state=Crashed())
+        step = client.create_task_run(counting, made.id, dynamic_key="1", state=Running())
+        notices.tell(weaving, client.read_flow_run(made.id), Crashed())
+        assert client.read_task_run(step.id).state_type == StateType.CRASHED
 
 
 def test_a_killed_run_is_closed_and_told_of_once_someone_looks(

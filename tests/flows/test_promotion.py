@@ -17,11 +17,13 @@ from data.store import Store
 from flows.running import run_pipeline
 from flows.summary import summary_text
 from tasks.generate import GenerateSettings, generate
+from tasks.lineage import lineage
 from tasks.prune import what_to_prune
 from tasks.seams.champions import Champions
+from tasks.seams.newest_run import RUNS
 from tasks.seams.registry import models_in_use, read_bundle
-from tasks.seams.run_records import RUNS
 from tasks.versions import roll_back
+from tasks.why import why
 from tests.flows.test_command_line import bookloom
 from tests.flows.test_warm_start import warm_settings
 
@@ -128,6 +130,20 @@ def test_the_figures_are_those_of_the_perplexities(
     assert len(rows) == pc.sum(pc.equal(sections["split"], "test")).as_py() > 2
 
 
+def test_why_and_lineage_know_what_was_compared(
+    refused: dict[str, Any], miniature_run: Any
+) -> None:
+    root = str(miniature_run.store)
+    found = why(root, SECTION_SCORES.name)
+    assert (found["step"], found["path"]) == ("compare", refused["promotion"]["scores"]["path"])
+    assert found["run"]["mlflow_run_id"] == refused["mlflow_run_id"]
+    assert not found["reused"]
+    tree = lineage(root, SECTION_SCORES.name)
+    assert tree["digest"] == refused["promotion"]["scores"]["digest"]
+    made_from = {one["table"] for one in tree["inputs"]}
+    assert made_from == {"sections", "sentences", "language_model.safetensors"}
+
+
 def test_the_report_has_both(prefect_url: str, refused: dict[str, Any]) -> None:
     with get_client(sync_client=True) as client:
         shown = client.read_latest_artifacts()
@@ -183,16 +199,18 @@ def test_prune_keeps_what_a_rollback_returns_to(
     assert used[better["model"]["digest"]] == "models:/bookloom@champion"
     kept = what_to_prune(str(miniature_run.store), uri, 0)["kept_runs"]
     whys = {run["mlflow_run_id"]: run["why"] for run in kept}
-    assert whys[forced["mlflow_run_id"]].endswith("to which a rollback returns")
-    assert whys[better["mlflow_run_id"]] == "its model is models:/bookloom@champion"
+    assert whys.pop(forced["mlflow_run_id"]).endswith("to which a rollback returns")
+    # Of the champion's runs the one that has changed nothing is the newest.
+    assert [*whys.values()] == ["its model is models:/bookloom@champion"]
+    assert better["mlflow_run_id"] not in whys
 
 
 def test_rollback_and_no_way_around_it(
     uri: str, better: dict[str, Any], forced: dict[str, Any], good: dict[str, Any]
 ) -> None:
     shown = bookloom("rollback", "--json", MLFLOW_TRACKING_URI=uri)
-    assert shown.returncode == 0, shown.stderr
-    assert json.loads(shown.stdout) == {
+    assert shown.exit_code == 0, shown.errors
+    assert json.loads(shown.output) == {
         "rolled_back": better["model"]["uri"],
         "champion": forced["model"]["uri"],
     }
@@ -200,25 +218,26 @@ def test_rollback_and_no_way_around_it(
     assert again["promotion"]["verdict"] == "refused"
     assert "rolled back" in again["promotion"]["reason"]
     assert again["promotion"]["champion"] == forced["model"]["uri"]
-    listed = bookloom("models", MLFLOW_TRACKING_URI=uri).stdout
+    listed = bookloom("models", MLFLOW_TRACKING_URI=uri).output
     assert "@champion" in listed
     assert "rolled back" in listed
     with pytest.raises(UserMistake, match="no registered model was before it"):
         roll_back(uri)
 
 
-def test_what_the_champion_has_learned_from_is_left_out(
+def test_what_the_champion_has_seen_is_left_out(
     uri: str, better: dict[str, Any], good: dict[str, Any], miniature_run: Any, tmp_path: Path
 ) -> None:
-    """A shelf on which the new model's test book is one that the champion was trained on."""
+    """A shelf on which the new model's test text is of two books: on one the champion was trained,
+    on the other it was tuned."""
     store = Store(str(miniature_run.store))
     books = store.read_table(
         better["tables"]["books"]["path"].removeprefix(store.path("")).lstrip("/")
     ).to_pylist()
-    trained_on = [row for row in books if row["split"] == "train"]
-    alone = tmp_path / "alone.txt"
-    alone.write_bytes(Path(trained_on[0]["source"]).read_bytes())
-    run = run_pipeline({**good, "read": {"books": [str(alone)]}})
+    for split in ("train", "validation"):
+        seen = next(row for row in books if row["split"] == split)
+        (tmp_path / f"{split}.txt").write_bytes(Path(seen["source"]).read_bytes())
+    run = run_pipeline({**good, "read": {"books": [str(tmp_path)]}})
     promotion = run["promotion"]
     assert promotion["verdict"] == "refused"
     assert "0 are new to both models" in promotion["reason"]

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,13 @@ import pytest
 from data.errors import UserMistake
 from data.model_schemas import TRAINED_WEIGHTS_FILE
 from data.store import Store
+from flows import repetition
 from flows.environment import home
 from flows.pipeline import PipelineSettings
 from flows.reproduce import ReproduceSettings, reproduce, reproduced_text
 from flows.running import run_pipeline, run_texts_map
 from tasks.prune import prune, what_to_prune
+from tasks.seams import surroundings
 from tasks.seams.registry import models_in_use
 from tasks.seams.tracking import NO_TRACKING
 from tasks.verify import verify
@@ -26,6 +31,14 @@ from tests.conftest import miniature_book
 from tests.flows.test_command_line import bookloom, mistake
 from tests.flows.test_warm_start import warm_settings
 from tests.tasks.small_runs import flip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_look_at_the_checkout() -> Iterator[None]:
+    """Who edits a file while the tests run changes no code that runs in them."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(surroundings, "git", cache(surroundings.git))
+        yield
 
 
 @pytest.fixture
@@ -39,47 +52,38 @@ def store(miniature_run: Any, tmp_path: Path) -> Path:
     for record in records:
         if record != own:
             record.unlink()
-    prune(str(copied), what_to_prune(str(copied), NO_TRACKING, 1)["remove"])
+    prune(str(copied), NO_TRACKING, what_to_prune(str(copied), NO_TRACKING, 1))
     return copied
 
 
-def test_a_run_gives_the_same_bits_again(miniature_run: Any) -> None:
+def test_a_run_gives_the_same_bits_again(miniature_run: Any, second_shelf: Path) -> None:
+    """All steps at once: of a run that went on from a model, by the code and the books of then."""
+    told = warm_settings(miniature_run, second_shelf, compare=False)
+    summary = run_pipeline(told)
+    assert summary["tables"]["warm_start_sections"]["num_rows"] > 0
     before = {**os.environ}
-    registered = len(mlflow.MlflowClient(miniature_run.tracking_uri).search_model_versions())
+    client = mlflow.MlflowClient(miniature_run.tracking_uri)
+    registered = len(client.search_model_versions())
     report = reproduce(
-        ReproduceSettings(
-            run=miniature_run.summary["mlflow_run_id"], store=str(miniature_run.store)
-        )
+        ReproduceSettings(run=summary["mlflow_run_id"], store=str(miniature_run.store))
     )
     assert report["equal"], reproduced_text(report)
-    assert report["num_tables"] == len(miniature_run.summary["tables"])
-    assert report["num_files"] == len(miniature_run.summary["files"])
+    assert report["restored_commit"] is None
+    assert report["num_tables"] == len(summary["tables"])
+    assert report["num_files"] == len(summary["files"])
     assert "gives the same bits again" in reproduced_text(report)
     assert not list((home() / "reproduced").iterdir())
-    client = mlflow.MlflowClient(miniature_run.tracking_uri)
     assert len(client.search_model_versions()) == registered
     with tempfile.TemporaryDirectory() as folder:
         kept = client.download_artifacts(report["run"], "settings.json", folder)
         settings = json.loads(Path(kept).read_text())
     assert settings["train"]["hidden_width"] == 24
-    assert settings == PipelineSettings(**miniature_run.settings).model_dump(mode="json")
-    assert {k: os.environ.get(k) for k in before if k != "MLFLOW_TRACKING_URI"} == {
-        k: v for k, v in before.items() if k != "MLFLOW_TRACKING_URI"
-    }
+    assert settings == PipelineSettings(**told).model_dump(mode="json")
+    assert dict(os.environ) == before
 
 
-def test_a_run_that_went_on_from_a_model_does_too(miniature_run: Any, second_shelf: Path) -> None:
-    settings = warm_settings(miniature_run, second_shelf, compare=False)
-    summary = run_pipeline(settings)
-    report = reproduce(
-        ReproduceSettings(run=summary["mlflow_run_id"], store=str(miniature_run.store))
-    )
-    assert report["equal"], reproduced_text(report)
-    assert summary["tables"]["warm_start_sections"]["num_rows"] > 0
-
-
-def test_a_changed_book_is_the_cause_that_is_told(
-    prefect_url: str, tmp_path: Path, miniature_run: Any
+def test_a_changed_book_stops_it_unless_it_is_to_go_on_anyway(
+    prefect_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that draws the map alone; then a book is another one."""
     shelf = tmp_path / "shelf"
@@ -100,21 +104,26 @@ def test_a_changed_book_is_the_cause_that_is_told(
         },
     }
     summary = run_texts_map(settings)
-    asked = ReproduceSettings(store=str(tmp_path / "store"), must_be_equal=False)
+    asked = ReproduceSettings(store=str(tmp_path / "store"))
     assert reproduce(asked)["equal"]
     book = shelf / "tale 2.txt"
     book.write_text(book.read_text().replace("captain", "admiral", 1), encoding="utf-8")
-    report = reproduce(asked.model_copy(update={"keep": True}))
-    assert not report["equal"]
-    assert report["run"] == summary["mlflow_run_id"]
-    first = report["first_difference"]
-    assert (first["table"], first["step"]) == ("books", "read")
-    assert first["row"] == 2
-    assert any("source" in cause and "tale 2" in cause for cause in report["causes"])
-    assert Store(report["kept"]).names("steps")
-    shutil.rmtree(Path(report["kept"]).parent)
-    with pytest.raises(UserMistake, match="does NOT give the same bits"):
-        reproduce(ReproduceSettings(store=str(tmp_path / "store")))
+    with monkeypatch.context() as patched:
+        patched.setattr(repetition, "texts_map", lambda settings: pytest.fail("it went on"))
+        with pytest.raises(UserMistake, match=r"not those that run .* read: .*tale 2.txt changed"):
+            reproduce(asked)
+    assert not list((home() / "reproduced").iterdir())
+    anyway = {"anyway": True, "keep": True}
+    with pytest.raises(UserMistake, match="does NOT give the same bits") as caught:
+        reproduce(asked.model_copy(update=anyway))
+    text = caught.value.message
+    assert f"run {summary['mlflow_run_id']} does NOT" in text
+    assert "first              books, made by read" in text
+    assert "first row          2, column book_id" in text
+    assert re.search(r"cause +source .*tale 2.txt changed", text)
+    [kept] = re.findall(r"kept +(.*)", text)
+    assert Store(kept).names("steps")
+    shutil.rmtree(Path(kept).parent)
 
 
 def test_damage_is_mended_by_the_run_that_meets_it(miniature_run: Any, store: Path) -> None:
@@ -176,7 +185,7 @@ def test_prune_keeps_the_runs_of_models_in_use(miniature_run: Any, store: Path) 
     plan = what_to_prune(str(store), uri, 1)
     assert len(kept["kept_runs"]) == len(plan["kept_runs"]) + 1
     assert plan["num_results"] > kept["num_results"]
-    prune(str(store), plan["remove"])
+    prune(str(store), uri, plan)
     assert verify(str(store))["sound"]
     assert run_pipeline({**settings, "seed": 10})["recomputed"] == []
 
@@ -184,26 +193,26 @@ def test_prune_keeps_the_runs_of_models_in_use(miniature_run: Any, store: Path) 
 def test_the_commands(miniature_run: Any, store: Path) -> None:
     here = {"BOOKLOOM_HOME": str(store.parent), "MLFLOW_TRACKING_URI": miniature_run.tracking_uri}
     shown = bookloom("why", "bag_sentences", **here)
-    assert shown.returncode == 0, shown.stderr
-    assert "made by pick: recomputed" in shown.stdout
-    assert "first time" in shown.stdout
-    assert json.loads(bookloom("why", "map.png", "--json", **here).stdout)["step"] == "chart"
-    assert bookloom("verify", **here).stdout.splitlines()[-1].startswith("sound: ")
+    assert shown.exit_code == 0, shown.errors
+    assert "made by pick: recomputed" in shown.output
+    assert "first time" in shown.output
+    assert json.loads(bookloom("why", "map.png", "--json", **here).output)["step"] == "chart"
+    assert bookloom("verify", **here).output.splitlines()[-1].startswith("sound: ")
     [path] = store.rglob("vocabulary.parquet")
     flip(path)
     found = bookloom("verify", "--json", **here)
-    assert found.returncode == 1
-    [damage] = json.loads(found.stdout)["damage"]
+    assert found.exit_code == 1
+    [damage] = json.loads(found.output)["damage"]
     assert damage["where"] == str(path)
     shown = bookloom("verify", "--repair", **here)
-    assert shown.returncode == 0
-    assert str(path) in shown.stdout
+    assert shown.exit_code == 0
+    assert str(path) in shown.output
     error = mistake(bookloom("prune", "--keep", "0", "--json", **here))
     assert "--yes" in error["remedy"]
     error = mistake(bookloom("prune", "--keep", "-1", "--json", **here))
     assert "-1" in error["message"]
-    assert "to remove" in bookloom("prune", "--keep", "0", "--dry-run", **here).stdout
-    plan = json.loads(bookloom("prune", "--keep", "1", "--yes", "--json", **here).stdout)
+    assert "to remove" in bookloom("prune", "--keep", "0", "--dry-run", **here).output
+    plan = json.loads(bookloom("prune", "--keep", "1", "--yes", "--json", **here).output)
     assert plan["removed"]
     error = mistake(bookloom("reproduce", "nonsense", "--json", **here))
     assert "'nonsense'" in error["message"]

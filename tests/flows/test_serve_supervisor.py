@@ -2,15 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows import serve_supervisor
+from flows.serve_health import Health
+from flows.serve_parts import Part
+from flows.serve_supervisor import ILL_SECONDS, KeptPart, Supervisor
 from tests.flows.test_keeper import is_running, soon
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +29,9 @@ from flows.serve_parts import Part
 serve_supervisor.MOST_DEATHS, serve_supervisor.ILL_SECONDS = 2, 2.0
 serve_supervisor.LOOK_AGAIN_EVERY_SECONDS = 0.2
 folder, *stages = json.loads(sys.argv[1])
-def part(name, program, seconds):
+def part(name, program, seconds, spare=False):
     log = Path(folder, f"{name}.log")
-    return Part(name, (sys.executable, "-c", program), dict(os.environ), log, seconds)
+    return Part(name, (sys.executable, "-c", program), dict(os.environ), log, seconds, spare)
 def say(name, what):
     print(name, what, flush=True)
 def new(processes, is_complete, is_up):
@@ -53,7 +58,7 @@ time.sleep(600)
 """
 
 
-def supervisor(folder: Path, *stages: list[tuple[str, str, float]]) -> "subprocess.Popen[str]":
+def supervisor(folder: Path, *stages: list[tuple[Any, ...]]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", PROGRAM, json.dumps([str(folder), *stages])]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
@@ -95,6 +100,72 @@ def test_a_part_that_hangs_later_is_started_again(tmp_path: Path) -> None:
     assert after != before and is_running(after)
     serving.terminate()
     assert serving.wait(timeout=60) == 0
+
+
+def test_a_worker_that_hangs_is_started_again_and_its_runs_go_on(tmp_path: Path) -> None:
+    serving = supervisor(tmp_path, [("worker", RUN, 5, True)])
+    keepers(serving)
+    log = tmp_path / "worker.log"
+    assert soon(lambda: log.read_text() != "")
+    run = int(log.read_text())
+    (tmp_path / "worker is ill").touch()
+    assert soon(lambda: len(log.read_text().split()) == 2), "the worker is started again"
+    (tmp_path / "worker is ill").unlink()
+    assert is_running(run)
+    serving.terminate()
+    assert serving.wait(timeout=60) == 0
+    assert not is_running(run)
+
+
+def test_a_worker_is_not_blamed_for_a_server_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = KeptPart(Part("worker", (), {}, Path(), 5, spare=True))
+    ended_at: list[float] = []
+    monkeypatch.setattr(worker, "_end_what_hangs", lambda: ended_at.append(now))
+    well, away = Health(True, "works"), Health(False, "Prefect is away", is_own_fault=False)
+    told = []
+    for now in (0.0, 1.0, ILL_SECONDS + 2, 10 * ILL_SECONDS):
+        worker._look(well if now == 0.0 else away, now, lambda _, what: told.append(what))
+    assert (told, ended_at) == (["works, after 0 s", "Prefect is away"], [])
+    for later in (1.0, ILL_SECONDS, ILL_SECONDS + 1):
+        now = 10 * ILL_SECONDS + later
+        worker._look(Health(False, "is not heard of"), now, lambda *_: None)
+    assert ended_at == [now], "then it is its own fault"
+
+
+def test_one_that_has_yet_to_come_to_its_work_is_not_given_up_for_a_server_either() -> None:
+    worker = KeptPart(Part("worker", (), {}, Path(), 5, spare=True))
+    away = Health(False, "Prefect is away", is_own_fault=False)
+    for now in (0.0, ILL_SECONDS + 1, 10 * ILL_SECONDS):
+        worker._look(away, now, lambda *_: None)
+    assert not worker.is_well
+
+
+def test_what_cannot_be_noted_is_said_once_and_noted_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    serving = Supervisor([], lambda _: Health(True, "runs"), lambda _, what: said.append(what))
+    noted: list[dict[str, int]] = []
+    is_full = True
+
+    def note(processes: dict[str, int], is_complete: bool, is_up: bool) -> None:
+        if is_full:
+            raise OSError(28, "No space left on device")
+        noted.append(processes)
+        serving._times_asked = 1
+
+    monkeypatch.setattr(serve_supervisor, "TELL_AGAIN_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(serve_supervisor, "TICK_SECONDS", 0.0)
+    num_ticks = 0
+
+    def tick(_: float) -> None:
+        nonlocal is_full, num_ticks
+        num_ticks += 1
+        is_full = num_ticks < 5
+
+    monkeypatch.setattr(time, "sleep", tick)
+    serving._serve(note)
+    assert (noted, num_ticks) == ([{}], 6)
+    [line] = said
+    assert "No space left on device" in line
 
 
 def test_the_last_stage_is_stopped_first(tmp_path: Path) -> None:
@@ -152,3 +223,16 @@ def test_logs_are_bounded_while_they_are_written(
     assert len(old) <= 120 and len(log.read_text()) <= 100
     assert (old + log.read_text()).splitlines()[-1] == "line 0049"
     assert {path.name for path in tmp_path.iterdir()} == {"part.log", "part.log.1"}
+
+
+def test_logs_are_bounded_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(serve_supervisor, "MOST_LOG_BYTES", 100)
+    monkeypatch.setattr(shutil, "copyfile", no_space)
+    (tmp_path / "one.log").write_text("x" * 101)
+    (tmp_path / "two.log").write_text("x" * 99)
+    serve_supervisor._bound(tmp_path)
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sizes == {"one.log": 0, "two.log": 99}

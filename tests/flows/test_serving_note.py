@@ -79,9 +79,16 @@ def test_the_next_one_waits_for_what_a_killed_one_has_left(tmp_path: Path) -> No
     keeper = subprocess.Popen([sys.executable, "-c", "input()", "keeper.py"], stdin=subprocess.PIPE)
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     write_note(tmp_path, note(parts={"prefect": keeper.pid, "mlflow": other.pid, "worker": 2**22}))
-    threading.Timer(1.0, lambda: keeper.communicate(b"\n")).start()
+    seen: list[Served | None] = []
+
+    def end() -> None:
+        seen.append(serving(tmp_path))
+        keeper.communicate(b"\n")
+
+    threading.Timer(1.0, end).start()
     with alone(tmp_path):
         assert keeper.poll() is not None
+        assert seen == [None], "nobody is sent to servers that are dead"
         assert other.poll() is None, "its number is another's now"
     other.communicate(b"\n")
 
@@ -120,6 +127,12 @@ def test_commands_use_who_serves(tmp_path: Path, environ: dict[str, str]) -> Non
         assert environ["PREFECT_API_URL"] == "http://127.0.0.1:4242/api"
         assert environment.tracking_uri() == "http://127.0.0.1:5252"
         assert environment.ui_commands()["MLflow"] == "http://127.0.0.1:5252"
+
+
+def test_the_command_that_opens_mlflow_has_no_password(environ: dict[str, str]) -> None:
+    environ["MLFLOW_TRACKING_URI"] = "postgresql+psycopg2://weaver:hush@db:5432/mlflow"
+    command = environment.ui_commands()["MLflow"]
+    assert command.endswith(" --backend-store-uri postgresql+psycopg2://db:5432/mlflow")
 
 
 def test_a_users_own_servers_are_kept(tmp_path: Path, environ: dict[str, str]) -> None:

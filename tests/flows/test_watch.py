@@ -1,13 +1,19 @@
 """What is told of a watched folder: by a clock of the test's own, files that are really written."""
 
+import json
+import os
+import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 
-from flows.watch import REST_SECONDS, ShelfChange, WatchedShelf
+from flows import serve_commands
+from flows.prefect_api import PrefectApi
+from flows.watch import REST_SECONDS, ShelfChange, WatchedShelf, tell_what_is_new
 
 
 @pytest.fixture
@@ -140,3 +146,100 @@ def test_another_folder_is_told_whole(folder: Path, clock: Any) -> None:
     shelf.remember(seen(shelf, clock))
     other = WatchedShelf(folder / "novels", shelf.memory)
     assert names(other, seen(other, clock))["added"] == ["two.txt"]
+
+
+class Prefect:
+    """Takes what is posted, as its client writes it."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def post(self, path: str, content: Any) -> None:
+        assert path == "/events"
+        self.events += json.loads(httpx.Request("POST", "http://prefect", json=content).content)
+
+
+def look(shelf: WatchedShelf, prefect: Prefect, clock: Any) -> None:
+    """Twice, so that all has rested."""
+    for _ in range(2):
+        tell_what_is_new(shelf, cast(PrefectApi, prefect), float(next(clock)))
+
+
+def test_a_name_that_is_no_unicode_is_told_and_remembered(folder: Path, clock: Any) -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    (folder / name).write_text("One.")
+    (folder / "\u00e9t\u00e9.txt").write_text("Two.")
+    shelf, prefect = watcher(folder), Prefect()
+    look(shelf, prefect, clock)
+    [event] = prefect.events
+    assert event["payload"]["added"] == ["caf\\udce9.txt", "\u00e9t\u00e9.txt"]
+    look(watcher(folder), prefect, clock)
+    assert len(prefect.events) == 1, "it is remembered"
+
+
+@pytest.mark.parametrize("content", ["", '{"folder": "', "[]", "7", '{"number": 1}', "\x00"])
+def test_a_damaged_memory_is_none(folder: Path, clock: Any, content: str) -> None:
+    (folder / "one.txt").write_text("One.")
+    shelf, prefect = watcher(folder), Prefect()
+    shelf.memory.parent.mkdir()
+    shelf.memory.write_text(content)
+    look(shelf, prefect, clock)
+    assert [event["payload"]["added"] for event in prefect.events] == [["one.txt"]]
+    look(shelf, prefect, clock)
+    assert len(prefect.events) == 1
+
+
+def test_a_full_disk_is_waited_for(
+    folder: Path, clock: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    (folder / "one.txt").write_text("One.")
+    shelf, prefect = watcher(folder), Prefect()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        look(shelf, prefect, clock)
+    assert "No space left on device" in caplog.messages[-1]
+    look(shelf, prefect, clock)
+    look(shelf, prefect, clock)
+    assert len({event["id"] for event in prefect.events}) == 1, "Prefect takes an id once"
+    assert shelf.memory.exists()
+
+
+def test_a_folder_that_goes_while_it_is_looked_at_is_looked_at_again(
+    folder: Path, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(folder / "novels"))
+
+    (folder / "one.txt").write_text("One.")
+    shelf, prefect = watcher(folder), Prefect()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rglob", gone)
+        look(shelf, prefect, clock)
+    assert prefect.events == []
+    look(shelf, prefect, clock)
+    assert len(prefect.events) == 1
+
+
+def test_a_folder_that_is_not_there_yet_is_waited_for(
+    folder: Path, clock: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class HasWaited(Exception):
+        pass
+
+    def wait(_: float) -> None:
+        raise HasWaited
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(time, "sleep", wait)
+    with pytest.raises(HasWaited):
+        serve_commands.watch(folder / "later")
+    assert caplog.messages == [f"{folder / 'later'} is no folder: it is waited for"]
+    shelf, prefect = watcher(folder / "later"), Prefect()
+    look(shelf, prefect, clock)
+    (folder / "later").mkdir()
+    (folder / "later" / "one.txt").write_text("One.")
+    look(shelf, prefect, clock)
+    assert len(prefect.events) == 1

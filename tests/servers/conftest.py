@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -22,6 +23,11 @@ admin_username = {name}
 auth_cache_ttl_seconds = 60
 """
 PREFECT_SECRET = "weaver:a-test's"
+PROXIED = "mlflow.example.org"
+OF_PROXY = {
+    "MLFLOW_SERVER_ALLOWED_HOSTS": f"{PROXIED},127.0.0.1:*",  # some tests ask through a plug
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": f"https://{PROXIED}",
+}
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +91,8 @@ def team(
         "PREFECT_SERVER_UI_ENABLED": "false",
     }
     of_servers = {**environment_at(folder), **object_store.environment, **secrets}
-    prefect, mlflow = stages(settings)[0]
+    with patch.dict(os.environ, OF_PROXY):
+        prefect, mlflow = stages(settings)[0]
     servers = {
         "prefect": Server(
             prefect.command,
@@ -94,7 +101,7 @@ def team(
             f"{settings.prefect_url}/api/health",
         ),
         "mlflow": Server(
-            (*mlflow.command, "--allowed-hosts", "127.0.0.1:*"),  # some tests ask through a plug
+            mlflow.command,
             {**mlflow.environment, **of_servers},
             folder / "mlflow-server",
             f"{settings.mlflow_url}/health",

@@ -2,17 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.servers.processes import die_with_parent
+from tests.forks import Fork
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("run_miniature.py")
 ENDS_WITHIN_SECONDS = 600.0
 
 
@@ -39,30 +35,22 @@ class Pipeline:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "settings.json").write_text(json.dumps(settings))
-        self._log = folder / f"{time.time_ns()}.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, SCRIPT, folder / "settings.json"],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env={**environment, "PYTHONPATH": str(ROOT)},
-                preexec_fn=die_with_parent,
-            )
+        program = "tests.servers.run_miniature"
+        self._fork = Fork(program, [str(folder / "settings.json")], environment, folder)
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds while it runs."""
         deadline = time.monotonic() + ENDS_WITHIN_SECONDS
         while not holds():
-            assert self.process.poll() is None, self._log.read_text(errors="replace")
+            assert self._fork.is_running, self._fork.errors
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
     def ended(self) -> Ended:
         """Wait for its end."""
-        output, _ = self.process.communicate(timeout=ENDS_WITHIN_SECONDS)
-        lines = output.decode().splitlines()
-        told = json.loads(lines[-1]) if lines else {}
-        return Ended(self.process.returncode, told, self._log.read_text(errors="replace"))
+        ended = self._fork.ended(ENDS_WITHIN_SECONDS)
+        lines = ended.output.splitlines()
+        return Ended(ended.exit_code, json.loads(lines[-1]) if lines else {}, ended.errors)
 
 
 def environment_at(home: Path, **more: str) -> dict[str, str]:

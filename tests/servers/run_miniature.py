@@ -1,8 +1,7 @@
 """A run of the pipeline in a process of its own, as `bookloom run` runs it.
 
-    python run_miniature.py SETTINGS.json
-
-prints its summary, or, with exit code 2, the mistake and its remedy.
+Its argument is a file of settings. It prints its summary, or, with exit code 2, the mistake and
+its remedy.
 """
 
 import json
@@ -13,17 +12,13 @@ from data.errors import UserMistake
 from flows.environment import prepare
 
 
-def main(settings_file: str) -> None:
+def main() -> None:
     prepare()
     from flows.running import run_pipeline
 
     try:
-        summary = run_pipeline(json.loads(Path(settings_file).read_text(encoding="utf-8")))
+        summary = run_pipeline(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
     except UserMistake as error:
         print(json.dumps({"message": error.message, "remedy": error.remedy}))
         sys.exit(2)
     print(json.dumps(summary))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -93,7 +93,7 @@ def test_a_run_gives_the_digests_that_it_gives_in_a_folder(bucket: str, tmp_path
     tree = lineage(root, changed["tables"]["warm_start_sections"]["path"])
     assert tree["inputs"][0]["inputs"][0]["table"] == "metrics"
     assert (verify(root)["sound"], verify(root)["num_results"]) == (True, 5)
-    prune(root, what_to_prune(root, NO_TRACKING, 1)["remove"])
+    prune(root, NO_TRACKING, what_to_prune(root, NO_TRACKING, 1))
     assert (verify(root)["sound"], verify(root)["num_results"]) == (True, 3)
 
 

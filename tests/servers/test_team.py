@@ -22,7 +22,7 @@ from tasks.lineage import lineage
 from tasks.verify import verify
 from tasks.why import why
 from tests.miniature import MiniatureRun, digests, tiny_settings
-from tests.servers.conftest import NAME, PASSWORD, PREFECT_SECRET, Team
+from tests.servers.conftest import NAME, PASSWORD, PREFECT_SECRET, PROXIED, Team
 from tests.servers.object_store import ObjectStore
 from tests.servers.pipelines import Pipeline
 from tests.servers.processes import free_port
@@ -62,6 +62,26 @@ def test_mlflow_refuses_who_has_no_password(team: Team, password: str | None) ->
     auth = (NAME, password) if password else None
     assert httpx.get(asked, auth=auth).status_code == 401
     assert httpx.get(asked, auth=(NAME, PASSWORD)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        (PROXIED, f"https://{PROXIED}", 200),
+        (PROXIED, "https://elsewhere.example.org", 403),
+        (PROXIED, f"http://{PROXIED}", 403),
+        ("elsewhere.example.org", f"https://{PROXIED}", 403),
+    ],
+)
+def test_mlflow_answers_its_own_page_behind_a_proxy(
+    team: Team, host: str, origin: str, status: int
+) -> None:
+    """With the headers that a proxy hands on; Prefect's page needs no leave to ask its own host."""
+    asked = f"{team.mlflow_url}/ajax-api/2.0/mlflow/experiments/search"
+    headers = {"Host": host, "Origin": origin, "X-Forwarded-Proto": "https"}
+    body = {"max_results": 1}
+    answer = httpx.post(asked, json=body, headers=headers, auth=(NAME, PASSWORD))
+    assert answer.status_code == status
 
 
 def test_who_is_refused_is_told_what_to_set(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ weights (metrics, weights.bin) -> words (refusals) -> names (warm_start_sections
 
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from data.book_schemas import REFUSALS
 from data.errors import UserMistake
 from data.model_schemas import METRICS, WARM_START_SECTIONS
 from data.settings import Settings
+from data.store import Store
+from tasks.seams.newest_run import RUNS
 from tasks.seams.run_context import open_run
 from tasks.seams.run_records import Made, recorded
 from tasks.seams.step_cache import StepRun, step
+from tasks.seams.unfinished import UNFINISHED
 
 CALLS: list[str] = []
 SHIFT = {"by": 0.0}  # what no key knows of
@@ -85,6 +89,16 @@ def small_run(
         three = names.fn(context, NamesSettings(num_names=num_names), two)
         made = Made(context, [one, two, three])
         return recorded(context, made, started, {"model": {"uri": None, "digest": model}})
+
+
+def names_and_one_that_goes(true_names: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """`Store.names` as it is when a note and a record are removed before they are read."""
+
+    def names(store: Store, folder: str) -> list[str]:
+        gone = [f"{folder}/0.json"] if folder in (RUNS, UNFINISHED) else []
+        return [*gone, *true_names(store, folder)]
+
+    return names
 
 
 def flip(path: Path, place: float = 0.3) -> None:

@@ -23,6 +23,7 @@ from tasks.seams.champions import (
     Standing,
     Version,
 )
+from tasks.seams.promotion import Comparison, Verdict, settled
 from tasks.seams.registry import models_in_use, newest_model
 from tasks.seams.registry_lock import PREFIX, alone
 from tasks.seams.store_lease import Holder
@@ -267,6 +268,69 @@ def test_the_living_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         order.append("first out")
     thread.join(timeout=60)
     assert order == ["second waits", "first out", "second in"]
+
+
+def test_who_comes_back_is_champion_alone_and_no_refused_one(tmp_path: Path) -> None:
+    """1 is refused beside 2, and is what a rollback of 2 returns to."""
+    uri = registry(tmp_path, 1, 2)
+    for number in (1, 2, 1):
+        promote(uri, number)
+    assert Champions(uri).standing().aliases == {"champion": 2, "challenger": 1}
+    assert [one["verdict"] for one in versions(uri)["models"]] == ["promoted", "refused"]
+    roll_back(uri)
+    assert Champions(uri).standing().aliases == {"champion": 1}
+    shown = versions(uri)
+    assert shown["challenger"] is None
+    assert [one["verdict"] for one in shown["models"]] == ["promoted", "refused before"]
+
+
+def compared(uri: str, number: int, verdict: Any, comparison: Comparison | None) -> dict[str, Any]:
+    """Settle a model of which the judge says this."""
+
+    def judge(champion: Version) -> Verdict:
+        return Verdict(verdict=verdict, reason=f"It is {verdict}.", comparison=comparison)
+
+    return settled(Champions(uri), f"models:/bookloom/{number}", judge, force=False)
+
+
+FIGURES = Comparison(
+    nats_per_character=1.25,
+    champion_nats_per_character=1.5,
+    improvement=1 / 6,
+    improvement_at_least=0.125,
+    num_sections=7,
+    num_characters=700,
+    num_sections_left_out=2,
+)
+
+
+def test_one_judged_again_keeps_nothing_of_what_was_said_before(tmp_path: Path) -> None:
+    uri = registry(tmp_path, 1, 2)
+    promote(uri, 1)
+    compared(uri, 2, "refused", FIGURES)
+    assert Champions(uri).standing().versions[2].tags["promotion.num_sections"] == "7"
+    compared(uri, 2, "refused", None)
+    tags = Champions(uri).standing().versions[2].tags
+    assert {name: tag for name, tag in tags.items() if name.startswith("promotion")} == {
+        "promotion": "refused",
+        "promotion.reason": "It is refused.",
+        "promotion.champion_before": "models:/bookloom/1",
+    }
+    assert (tags["strength"], tags["digest"]) == ("2", "digest of 2")
+
+
+def test_a_run_that_died_before_its_record_finds_the_figures_again(tmp_path: Path) -> None:
+    uri = registry(tmp_path, 1, 2)
+    promote(uri, 1)
+    first = compared(uri, 2, "promoted", FIGURES)
+    again = compared(uri, 2, "refused", None)  # nobody is judged: it is champion
+    assert again["verdict"] == "champion already"
+    told = "models:/bookloom/2 is the same model. It was promoted: It is promoted."
+    assert again["reason"] == told
+    assert again["champion_before"] == first["champion_before"] == "models:/bookloom/1"
+    for name in Comparison.model_fields:
+        assert again[name] == pytest.approx(first[name], rel=1e-5), name
+    assert again == compared(uri, 2, "refused", None), "nothing is added up"
 
 
 def test_versions_are_told_with_what_became_of_them(tmp_path: Path) -> None:

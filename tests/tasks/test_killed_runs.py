@@ -4,9 +4,6 @@ in one MLflow run with contiguous steps."""
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,34 +11,26 @@ from typing import Any
 import mlflow
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = Path(__file__).with_name("training_run.py")
+from tests.forks import Fork
 
 
-def start(shelf: Path, folder: Path, checkpoint_seconds: float) -> "subprocess.Popen[str]":
+def start(shelf: Path, folder: Path, checkpoint_seconds: float) -> Fork:
     uri = f"sqlite:///{folder}/mlflow.db"
-    return subprocess.Popen(
-        [sys.executable, SCRIPT, shelf, folder / "store", uri, str(checkpoint_seconds)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    arguments = [str(shelf), str(folder / "store"), uri, str(checkpoint_seconds)]
+    return Fork("tests.tasks.training_run", arguments, os.environ, folder / "printed")
 
 
-def finish(process: "subprocess.Popen[str]") -> tuple[dict[str, Any], str]:
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return json.loads(output.splitlines()[-1]), errors
+def finish(run: Fork) -> tuple[dict[str, Any], str]:
+    ended = run.ended()
+    assert ended.exit_code == 0, ended.errors
+    return json.loads(ended.output.splitlines()[-1]), ended.errors
 
 
-def is_killed_at_work(process: "subprocess.Popen[str]", seconds: float, folder: Path) -> bool:
+def is_killed_at_work(run: Fork, seconds: float, folder: Path) -> bool:
     """Kill it so many seconds after its steps began; whether it had more to do then."""
-    assert process.stdout is not None
-    assert process.stdout.readline() == "BEGUN\n"
+    run.wait_for_output("BEGUN\n")
     time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run.kill()
     return any(folder.rglob("unfinished/*"))
 
 
@@ -71,17 +60,18 @@ def never_stopped(
 ) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]], float]:
     """Its digests, its metrics and the seconds that its steps took."""
     folder = tmp_path_factory.mktemp("whole")
-    process = start(miniature_shelf, folder, 1000.0)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "BEGUN\n"
+    run = start(miniature_shelf, folder, 1000.0)
+    run.wait_for_output("BEGUN\n")
     began = time.monotonic()
-    result, _ = finish(process)
+    result, _ = finish(run)
     seconds = time.monotonic() - began
     return result["digests"], histories(folder), seconds
 
 
 @pytest.mark.parametrize(
-    "num_kills", [2, pytest.param(20, marks=pytest.mark.faults)], ids=["two", "twenty"]
+    "num_kills",
+    [2, pytest.param(20, marks=[pytest.mark.faults, pytest.mark.long])],
+    ids=["two", "twenty"],
 )
 def test_a_killed_run_ends_as_one_never_stopped(
     num_kills: int,
@@ -98,9 +88,9 @@ def test_a_killed_run_ends_as_one_never_stopped(
         folder.mkdir()
         was_at_work = True
         while kills_left and was_at_work:
-            process = start(miniature_shelf, folder, 0.0)
+            run = start(miniature_shelf, folder, 0.0)
             moment = draw.uniform(0.0, min(seconds, 3.0))
-            was_at_work = is_killed_at_work(process, moment, folder)
+            was_at_work = is_killed_at_work(run, moment, folder)
             kills_left -= was_at_work
         result, _ = finish(start(miniature_shelf, folder, 0.0))
         assert result["digests"] == digests
@@ -118,14 +108,13 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
     never_stopped: tuple[dict[str, str], dict[str, list[tuple[int, float]]], float],
     tmp_path: Path,
 ) -> None:
-    process = start(miniature_shelf, tmp_path, 0.0)
+    run = start(miniature_shelf, tmp_path, 0.0)
     deadline = time.monotonic() + 120.0
     while len(found := sorted((tmp_path / "store").rglob("checkpoints/*.safetensors"))) < 2:
         assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()[1]
+        assert run.is_running, run.errors
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run.kill()
     found = sorted((tmp_path / "store").rglob("checkpoints/*.safetensors"))
     content = bytearray(found[-1].read_bytes())
     content[len(content) // 2] ^= 1

@@ -1,12 +1,24 @@
-"""Verdicts on sections whose costs are written by hand."""
+"""Verdicts on sections whose costs are written by hand, and on champions that can't be had."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from prefect import flow
 
+import tasks.promote
+from data.errors import UserMistake
 from data.model_schemas import SECTION_SCORES
-from tasks.promote import PromoteSettings, promotion_text, verdict_on
+from tasks.promote import PromoteSettings, promote, promotion_text, verdict_on
+from tasks.seams.champions import Champions, Version
+from tasks.seams.promotion import settled
+from tasks.seams.registry import NoModel
+from tasks.seams.retrying import may_pass
+from tasks.seams.run_context import RunContext
+from tasks.seams.tracking import open_tracker
+from tests.tasks.registries import registry
 
 URI = "models:/bookloom/3"
 
@@ -100,3 +112,73 @@ def test_it_is_told_in_a_line() -> None:
     assert told == "refused. It is worse. Train more."
     told = promotion_text({"verdict": "promoted", "reason": "It is better.", "remedy": None})
     assert told == "promoted. It is better."
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, unread: Exception) -> Any:
+    """The verdict on a new model where the champion is not read, for that reason."""
+
+    def read(tracking_uri: str, uri: str) -> None:
+        raise unread
+
+    monkeypatch.setattr(tasks.promote, "read_bundle", read)
+    champion = Version(3, {}, (), 0.0, None)
+    never_asked: Any = None
+    return tasks.promote._judged(context(), PromoteSettings(), never_asked, [], champion)
+
+
+def test_a_champion_that_is_gone_refuses_and_may_be_overruled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    verdict = judged(monkeypatch, NoModel("There is none.", "Name another."))
+    assert (verdict.verdict, verdict.reason) == ("refused", "There is none.")
+    assert "--force-promotion" in verdict.remedy
+
+
+def test_a_champion_that_is_out_of_reach_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = UserMistake("It can't be read.", "Try again.")
+    away.__cause__ = ConnectionRefusedError()
+    with pytest.raises(UserMistake, match="can't be read") as raised:
+        judged(monkeypatch, away)
+    assert may_pass(raised.value), "the step is tried again"
+
+
+def test_a_registry_that_is_away_for_a_moment_does_not_fail_the_run(
+    prefect_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It goes away when the model is champion and that was not said yet: the second try says it."""
+    uri = registry(tmp_path, 1)
+    added: list[Any] = []
+    failures = [ConnectionResetError()]
+
+    def settled_and_cut_off(*arguments: Any, **more: Any) -> Any:
+        promotion = settled(*arguments, **more)
+        if failures:
+            raise failures.pop()
+        return promotion
+
+    monkeypatch.setattr(tasks.promote, "settled", settled_and_cut_off)
+    monkeypatch.setattr(tasks.promote, "open_tracker", lambda _: open_tracker(None))
+    monkeypatch.setattr(tasks.promote, "add_to_record", lambda *about: added.append(about[-1]))
+
+    @flow(persist_result=False)
+    def promoting() -> Any:
+        impatient: Any = promote.with_options(retry_delay_seconds=0)
+        return impatient(context(uri, tmp_path), PromoteSettings(), 0.0, "models:/bookloom/1", [])
+
+    promotion = promoting()
+    assert not failures
+    assert promotion["champion"] == "models:/bookloom/1"
+    assert "It was promoted: There was no champion." in promotion["reason"]
+    assert added == [{"promotion": promotion}]
+    assert Champions(uri).standing().promoted == (1,)
+
+
+def context(tracking_uri: str = "sqlite:///none.db", store: Path = Path()) -> RunContext:
+    return RunContext(
+        store=str(store),
+        seed=1,
+        num_threads=1,
+        tracking_uri=tracking_uri,
+        mlflow_run_id=None,
+        provenance={},
+    )

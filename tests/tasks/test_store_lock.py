@@ -1,5 +1,6 @@
 """One at a time works on a store: processes that wait, die and are asleep; folders and objects."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,8 +18,10 @@ from data.errors import UserMistake
 from data.store import Store
 from tasks.prune import prune
 from tasks.seams import store_lease, store_lock
+from tasks.seams.processes import boot
 from tasks.seams.store_lease import Holder, Lease
 from tasks.seams.store_lock import alone_in, must_be_held
+from tasks.seams.tracking import NO_TRACKING
 from tasks.verify import verify
 from tests.tasks.small_runs import small_run, table_path
 
@@ -67,6 +70,21 @@ def test_who_does_not_wait_is_told_who_is_at_work(tmp_path: Path) -> None:
     told = f"{tmp_path} is being worked on by run 'nightly' (process {other.pid} on {os.uname()[1]}"
     assert caught.value.message.startswith(told)
     assert ", since 20" in caught.value.message
+
+
+def test_of_one_who_has_not_said_who_it_is_nothing_is_made_up(tmp_path: Path) -> None:
+    held = tmp_path / "lock" / "held"
+    held.parent.mkdir()
+    with (
+        held.open("w") as file,
+        pytest.raises(UserMistake) as caught,
+    ):
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with alone_in(str(tmp_path), "run 'quick'"):
+            pytest.fail("two at once")
+    assert caught.value.message == (
+        f"{tmp_path} is being worked on by another process, which does not say yet who it is."
+    )
 
 
 @pytest.mark.parametrize("how", ["it ends", "it is killed"])
@@ -136,7 +154,7 @@ def test_nothing_is_removed_while_a_run_is_at_work(tmp_path: Path) -> None:
     folder = damaged.parent.relative_to(tmp_path).as_posix()
     with held_by_another(str(tmp_path)) as other:
         for remove in (
-            lambda: prune(str(tmp_path), [folder]),
+            lambda: prune(str(tmp_path), NO_TRACKING, {"remove": [folder], "stale_runs": []}),
             lambda: verify(str(tmp_path), repair=True),
         ):
             with pytest.raises(UserMistake, match="run 'nightly'"):
@@ -194,6 +212,55 @@ def test_the_lease_of_a_process_that_is_seen_to_be_dead_is_taken_over_at_once(
     lease._ended.set()
     with alone_in(in_memory, "run 'next'"):
         pass
+
+
+def test_a_number_that_another_process_has_now_is_a_dead_holder() -> None:
+    me = Holder.here("run 'killed'")
+    assert not me.is_seen_dead()
+    assert me.model_copy(update={"process_began": f"{boot()} 1"}).is_seen_dead()
+    older = Holder.model_validate(me.model_dump(exclude={"process_began"}))
+    assert not older.is_seen_dead()
+    other_boot = me.model_copy(update={"machine": "another pid:[1]"})
+    assert not other_boot.is_seen_dead(), "that is for the lease's time to tell"
+
+
+def test_a_renewal_under_way_does_not_take_back_that_a_lease_is_over(
+    in_memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(Store(in_memory))
+    assert lease.taken_by_another(Holder.here("run 'one'")) is None
+    write, under_way, is_released = Store.write_bytes, threading.Event(), threading.Event()
+
+    def slow(store: Store, name: str, content: bytes) -> None:
+        if threading.current_thread().name == "lease":
+            under_way.set()
+            is_released.wait(0.5)
+        write(store, name, content)
+
+    monkeypatch.setattr(Store, "write_bytes", slow)
+    assert under_way.wait(30)
+    lease.release()
+    is_released.set()
+    for thread in threading.enumerate():
+        if thread.name == "lease":
+            thread.join()
+    _, newest = lease._newest()
+    assert newest is not None and newest.is_over
+
+
+def test_of_a_lease_that_is_not_readable_nothing_is_made_up(
+    in_memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(store: Store, name: str, content: bytes) -> bool:
+        store.write_bytes(name, b"{")
+        return False
+
+    monkeypatch.setattr(Store, "create_bytes", lost)
+    with (
+        pytest.raises(UserMistake, match="by another process, which does not say yet who it is"),
+        alone_in(in_memory, "run 'quick'"),
+    ):
+        pytest.fail("two at once")
 
 
 def test_a_run_that_has_lost_its_lease_stops(in_memory: str) -> None:

@@ -193,9 +193,13 @@ def store_with_books(folder: Path, books: dict[str, list[tuple[str, str]]]) -> S
             writer.write(columns)
         tables[table.name] = {"path": store.path(name)}
     ours, other = {"model": {"digest": "ours"}}, {"model": {"digest": "another"}}
-    store.write_json("runs/old.json", {"unix_seconds": 1.0, "tables": {}, **ours})
-    store.write_json("runs/new.json", {"unix_seconds": 2.0, "tables": tables, **ours})
-    store.write_json("runs/newest.json", {"unix_seconds": 3.0, "tables": {}, **other})
+    for started, made in (
+        (1.0, {"tables": {}, **ours}),
+        (2.0, {"tables": tables, **ours}),
+        (3.0, {"tables": {}, **other}),
+    ):
+        record = {"mlflow_run_id": None, "unix_seconds": started, "files": {}, **made}
+        store.write_json(f"runs/{started:.3f}-untracked.json", record)
     return store
 
 

@@ -1,24 +1,15 @@
 """Two retrainings that start in the same second on one store: one runs, one waits; the second makes
 nothing again."""
 
-import json
 import re
-import subprocess
 from pathlib import Path
-from typing import Any
 
-from tests.tasks.test_killed_runs import histories, start
-
-
-def ended(process: "subprocess.Popen[str]") -> tuple[dict[str, Any], str]:
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return json.loads(output.splitlines()[-1]), errors
+from tests.tasks.test_killed_runs import finish, histories, start
 
 
 def test_two_that_start_in_the_same_second(miniature_shelf: Path, tmp_path: Path) -> None:
     (first, first_words), (second, second_words) = sorted(
-        map(ended, [start(miniature_shelf, tmp_path, 1000.0) for _ in range(2)]),
+        map(finish, [start(miniature_shelf, tmp_path, 1000.0) for _ in range(2)]),
         key=lambda one: "waiting for" in one[1],
     )
     assert "waiting for" not in first_words

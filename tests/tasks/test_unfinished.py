@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import mlflow
 import pytest
 
 from data.store import Store
+from tasks.seams.processes import boot
 from tasks.seams.run_context import open_lone_run, open_run
 from tasks.seams.tracking import NO_TRACKING, TrackedRun, Tracker, open_tracker
 from tasks.seams.unfinished import UNFINISHED, Unfinished, close_dead_runs, is_at_work
@@ -87,7 +89,8 @@ def test_what_may_live_is_let_be(
     with living_process() as process:
         path = note(tmp_path, run, process=process)
         old = json.loads(path.read_text())
-        del old["process_began"]  # as older notes lack it
+        for name in ("process_began", "machine", "unix_seconds"):  # as older notes lack them
+            del old[name]
         path.write_text(json.dumps(old))
         assert is_at_work(old)
         assert close_dead_runs(str(tmp_path), uri) == []
@@ -96,6 +99,29 @@ def test_what_may_live_is_let_be(
     assert (status(uri, run), status(uri, child)) == ("RUNNING", "RUNNING")
     # Whoever has the store for itself knows that nobody else is at work.
     assert [one.name for one in close_dead_runs(str(tmp_path), uri, alone=True)] == ["begun"]
+
+
+def test_a_container_of_the_same_host_name_is_another_machine(
+    uri: str, begun: tuple[TrackedRun, TrackedRun], tmp_path: Path
+) -> None:
+    run, _ = begun
+    container = f"{boot()} pid:[1]"
+    note(tmp_path, run, machine=container, process=dead_process())
+    assert close_dead_runs(str(tmp_path), uri) == []
+    assert status(uri, run) == "RUNNING"
+    own = Unfinished(Store(str(tmp_path)), "0", "begun")
+    with own.at_work():  # in which it has this process's number
+        note(tmp_path, run, machine=container)
+        assert close_dead_runs(str(tmp_path), uri) == []
+        [closed] = close_dead_runs(str(tmp_path), uri, alone=True)
+    assert closed.mlflow_run_id == run.run_id
+
+
+def test_a_note_tells_when_it_was_written(tmp_path: Path) -> None:
+    before = time.time()
+    Unfinished(Store(str(tmp_path)), "0", "begun").remember(None)
+    written = json.loads((tmp_path / UNFINISHED / "0.json").read_text())["unix_seconds"]
+    assert before <= written <= time.time()
 
 
 def test_a_run_of_this_process_is_dead_once_it_is_left(uri: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,25 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.store import Store
+from tasks import verify as verify_module
 from tasks.prune import prune, what_to_prune
-from tasks.seams.manifests import sealed
+from tasks.seams.manifests import quick_damage, read_manifest, sealed
 from tasks.seams.tracking import NO_TRACKING
 from tasks.verify import verify
-from tests.tasks.small_runs import CALLS, flip, small_run, table_path
+from tests.tasks.small_runs import (
+    CALLS,
+    SHIFT,
+    flip,
+    names_and_one_that_goes,
+    small_run,
+    table_path,
+)
 
 Spoil = Callable[[Path, dict[str, Any]], Path]
+
+
+ELSEWHERE = {"mlflow_run_id": "x", "host": "elsewhere", "process": 1, "folders": []}
+"""The note of a run that may be at work on another machine."""
 
 
 def manifest_of(run: dict[str, Any], table: str) -> Path:
@@ -197,8 +210,7 @@ def test_what_a_run_will_go_on_with_is_no_damage(tmp_path: Path) -> None:
     first = small_run(tmp_path)
     without_manifest(tmp_path, first)
     (tmp_path / "unfinished").mkdir(exist_ok=True)
-    kept = {"mlflow_run_id": "x", "host": "elsewhere", "process": 1, "folders": []}
-    (tmp_path / "unfinished" / "1.json").write_text(json.dumps(kept))
+    (tmp_path / "unfinished" / "1.json").write_text(json.dumps(ELSEWHERE))
     found = verify(str(tmp_path))
     assert found["sound"]
     assert found["unfinished"] == [str(table_path(first, "metrics").parent)]
@@ -220,13 +232,114 @@ def test_what_a_killed_process_was_writing_is_left_over_and_no_damage(tmp_path: 
     assert verify(str(tmp_path))["left_over"] == []
 
 
+def test_checkpoints_of_a_whole_result_are_left_over(tmp_path: Path) -> None:
+    """Its run was killed just before it would have removed them."""
+    first = small_run(tmp_path)
+    checkpoint = table_path(first, "metrics").parent / "checkpoints" / "000000400-1f3a.safetensors"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"tensors")
+    found = verify(str(tmp_path))
+    assert (found["sound"], found["left_over"]) == (True, [str(checkpoint)])
+    assert verify(str(tmp_path), repair=True)["repaired"] == [str(checkpoint)]
+    assert verify(str(tmp_path))["left_over"] == []
+    assert small_run(tmp_path)["recomputed"] == []
+    checkpoint.write_bytes(b"tensors")
+    without_manifest(tmp_path, first)
+    (tmp_path / "unfinished" / "1.json").write_text(json.dumps(ELSEWHERE))
+    assert verify(str(tmp_path))["left_over"] == []
+
+
+def test_what_a_run_does_meanwhile_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_run(tmp_path)
+    monkeypatch.setattr(Store, "names", names_and_one_that_goes(Store.names))
+    assert verify(str(tmp_path))["sound"]
+
+
+@pytest.mark.parametrize("part", [".", "metrics.parquet", "weights.bin"])
+def test_a_result_that_is_removed_meanwhile_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """Its manifest is read; then it goes, or the first file of it that does."""
+    folder = table_path(small_run(tmp_path), "metrics").parent
+
+    def pruned(store: Store, manifest: Any) -> Any:
+        if manifest["outcome"]["step"] != "weights" or not folder.exists():
+            return quick_damage(store, manifest)
+        (folder / "manifest.json").unlink()
+        if (folder / part).is_file():
+            (folder / part).unlink()
+            found = quick_damage(store, manifest)
+            shutil.rmtree(folder)
+            return found
+        shutil.rmtree(folder)
+        return []
+
+    monkeypatch.setattr(verify_module, "quick_damage", pruned)
+    found = verify(str(tmp_path))
+    assert (found["sound"], found["damage"]) == (True, [])
+
+
+def test_a_file_that_goes_while_it_is_read_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = table_path(small_run(tmp_path), "metrics").parent
+    true_groups = Store.row_groups
+
+    def pruned(self: Store, name: str, *args: Any) -> Any:
+        if name.endswith("metrics.parquet") and folder.exists():
+            shutil.rmtree(folder)
+        return true_groups(self, name, *args)
+
+    monkeypatch.setattr(Store, "row_groups", pruned)
+    assert verify(str(tmp_path))["damage"] == []
+
+
+def test_a_result_that_is_made_again_meanwhile_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = table_path(small_run(tmp_path), "metrics").parent
+    looks: list[int] = []
+
+    def made_again(store: Store, manifest: Any) -> Any:
+        if manifest["outcome"]["step"] == "weights":
+            looks.append(len(looks))
+            if len(looks) == 1:
+                shutil.rmtree(folder)
+                monkeypatch.setitem(SHIFT, "by", 1.0)
+                small_run(tmp_path)
+        return quick_damage(store, manifest)
+
+    monkeypatch.setattr(verify_module, "quick_damage", made_again)
+    assert verify(str(tmp_path))["damage"] == []
+    assert looks == [0, 1], "damage is looked at a second time, and what is whole is not"
+
+
+def test_a_run_that_begins_meanwhile_is_at_work_on_what_is_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = small_run(tmp_path)
+
+    def begun(store: Store, folder: str) -> Any:
+        if "weights" in folder and not any((tmp_path / "unfinished").iterdir()):
+            without_manifest(tmp_path, first)
+            (tmp_path / "unfinished" / "1.json").write_text(json.dumps(ELSEWHERE))
+        return read_manifest(store, folder)
+
+    monkeypatch.setattr(verify_module, "read_manifest", begun)
+    found = verify(str(tmp_path))
+    assert found["damage"] == []
+    assert found["unfinished"] == [str(table_path(first, "metrics").parent)]
+
+
 def test_an_object_store_is_looked_at_and_pruned_too() -> None:
     root = f"memory://{uuid.uuid4().hex}"
     small_run(root)
     small_run(root, factor=3)
     assert verify(root)["sound"]
     assert verify(root)["num_results"] == 6
-    prune(root, what_to_prune(root, NO_TRACKING, 1)["remove"])
+    prune(root, NO_TRACKING, what_to_prune(root, NO_TRACKING, 1))
     assert verify(root)["sound"]
     assert verify(root)["num_results"] == 3
     store = Store(root)

@@ -1,14 +1,24 @@
 """Why a step worked: the difference of its key, and the change farther back that brought it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from data.errors import UserMistake
+from data.model_schemas import SECTION_SCORES
+from tasks.lineage import lineage
+from tasks.prune import prune, what_to_prune
 from tasks.seams import step_cache
+from tasks.seams.manifests import sealed
+from tasks.seams.newest_run import RUNS
+from tasks.seams.run_context import RunContext
+from tasks.seams.run_records import add_to_record
+from tasks.seams.step_cache import StepRun, step
+from tasks.seams.tracking import NO_TRACKING
 from tasks.why import why
-from tests.tasks.small_runs import flip, small_run, table_path
+from tests.tasks.small_runs import NamesSettings, flip, small_run, table_path
 
 
 def begun_by(folder: Path, table: str) -> list[tuple[str, list[str]]]:
@@ -87,9 +97,11 @@ def test_damage_is_a_reason(tmp_path: Path) -> None:
     first = small_run(tmp_path)
     flip(table_path(first, "metrics"))
     small_run(tmp_path, greeting="farewell")
-    [(step, [reason])] = begun_by(tmp_path, "metrics")
-    assert step == "weights"
+    [(made_by, [reason])] = begun_by(tmp_path, "metrics")
+    assert made_by == "weights"
     assert "metrics.parquet is damaged" in reason
+    small_run(tmp_path, greeting="farewell")
+    assert begun_by(tmp_path, "metrics") == [("weights", [reason])], "it is reused since then"
 
 
 def test_what_is_gone_is_said_to_be(tmp_path: Path) -> None:
@@ -97,9 +109,63 @@ def test_what_is_gone_is_said_to_be(tmp_path: Path) -> None:
     small_run(tmp_path, factor=3)
     for path in table_path(first, "metrics").parent.iterdir():
         path.unlink()
-    [(step, [reason])] = begun_by(tmp_path, "warm_start_sections")
-    assert step == "weights"
+    assert begun_by(tmp_path, "warm_start_sections") == [("weights", ["setting factor: 2 -> 3"])]
+    newest = max((tmp_path / RUNS).iterdir())
+    record = json.loads(newest.read_text())
+    newest.write_text(json.dumps(sealed({k: v for k, v in record.items() if k != "steps"})))
+    [(made_by, [reason])] = begun_by(tmp_path, "warm_start_sections")
+    assert made_by == "weights"
     assert "gone" in reason
+
+
+def test_records_tell_what_is_pruned(tmp_path: Path) -> None:
+    small_run(tmp_path)
+    small_run(tmp_path, factor=3, num_names=4)
+    before = {table: begun_by(tmp_path, table) for table in ("metrics", "warm_start_sections")}
+    prune(str(tmp_path), NO_TRACKING, what_to_prune(str(tmp_path), NO_TRACKING, 1))
+    small_run(tmp_path, factor=3, num_names=4)
+    assert {table: begun_by(tmp_path, table) for table in before} == before
+    assert before["warm_start_sections"] == [
+        ("weights", ["setting factor: 2 -> 3"]),
+        ("names", ["setting num_names: 3 -> 4"]),
+    ]
+    found = why(str(tmp_path), "warm_start_sections")
+    assert (found["reused"], found["compared_with"]) == (True, None)
+    assert [one["table"] for one in found["inputs"]] == ["refusals"]
+
+
+@step(writes=(SECTION_SCORES,))
+def compare(run: StepRun, settings: NamesSettings) -> None:
+    """As a run compares its model with the champion, after its record is written."""
+    columns = SECTION_SCORES.schema.names
+    run.write(SECTION_SCORES, {name: [] for name in columns})
+
+
+def test_what_was_held_against_the_champion_is_found(tmp_path: Path) -> None:
+    summary = small_run(tmp_path)
+    [path] = (tmp_path / RUNS).iterdir()
+    context = RunContext(
+        store=str(tmp_path),
+        seed=1,
+        num_threads=1,
+        tracking_uri=None,
+        mlflow_run_id=None,
+        provenance={"git_commit": "x", "lock_digest": "y"},
+    )
+    table = compare.fn(context, NamesSettings()).tables[SECTION_SCORES.name]
+    scores = {"path": str(tmp_path / table.name), "digest": table.digest, "rows": table.num_rows}
+    started = float(path.name.partition("-")[0])
+    add_to_record(context, started, {"promotion": {"scores": scores}})
+    small_run(tmp_path)  # whose model is the champion by now: it compares nothing
+    found = why(str(tmp_path), SECTION_SCORES.name)
+    assert (found["step"], found["reused"]) == ("compare", False)
+    assert found["path"] == scores["path"]
+    assert lineage(str(tmp_path), SECTION_SCORES.name)["digest"] == table.digest
+    record = json.loads(path.read_text())
+    assert SECTION_SCORES.name not in record["tables"], "what is reproduced is without registry"
+    path.write_text(json.dumps(sealed({**record, "mlflow_run_id": "another"})))
+    assert why(str(tmp_path), SECTION_SCORES.name)["reused"]
+    assert summary["recomputed"] == ["weights", "words", "names"]
 
 
 def test_a_file_has_reasons_as_a_table_has(tmp_path: Path) -> None:
@@ -109,8 +175,6 @@ def test_a_file_has_reasons_as_a_table_has(tmp_path: Path) -> None:
 
 
 def test_older_manifests_leave_it_to_the_tables(tmp_path: Path) -> None:
-    import json
-
     small_run(tmp_path)
     small_run(tmp_path, factor=3)
     for path in tmp_path.rglob("manifest.json"):

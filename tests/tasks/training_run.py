@@ -1,8 +1,7 @@
 """A whole run up to the language model in a process of its own, for tests that kill it.
 
-    python training_run.py SHELF STORE TRACKING_URI CHECKPOINT_SECONDS
-
-prints BEGUN as its steps begin and, at its end, the digests of what it made.
+Its arguments are SHELF STORE TRACKING_URI CHECKPOINT_SECONDS. It prints BEGUN as its steps
+begin and, at its end, the digests of what it made.
 """
 
 import json
@@ -19,7 +18,10 @@ from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import train
 
 
-def main(shelf: str, store: str, tracking_uri: str, checkpoint_seconds: str) -> None:
+def main() -> None:
+    logging.getLogger("bookloom").addHandler(logging.StreamHandler())
+    logging.getLogger("bookloom").setLevel(logging.INFO)
+    shelf, store, tracking_uri, checkpoint_seconds = sys.argv[1:]
     settings = TrainSettings(
         embedding_width=16,
         hidden_width=24,
@@ -52,9 +54,3 @@ def main(shelf: str, store: str, tracking_uri: str, checkpoint_seconds: str) -> 
     digests = {name: table.digest for outcome in made for name, table in outcome.tables.items()}
     files = {name.rsplit("/", 1)[-1]: digest for name, digest in trained.files.items()}
     print(json.dumps({"mlflow_run_id": run.mlflow_run_id, "digests": {**digests, **files}}))
-
-
-if __name__ == "__main__":
-    logging.getLogger("bookloom").addHandler(logging.StreamHandler())
-    logging.getLogger("bookloom").setLevel(logging.INFO)
-    main(*sys.argv[1:])
