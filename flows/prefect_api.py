@@ -2,12 +2,14 @@
 
 import base64
 import os
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 
 AT_ONCE = 200  # the server's limit for one answer
+WAITS_SECONDS = (0.2, 0.5, 1.0)
 
 
 class PrefectApi:
@@ -24,16 +26,16 @@ class PrefectApi:
 
     def get(self, path: str) -> Any:
         """What stands at a path."""
-        return self._client.get(path).raise_for_status().json()
+        return self._answer("GET", path).json()
 
     def post(self, path: str, content: Any) -> Any:
         """The answer to a request, none where it has no content."""
-        response = self._client.post(path, json=content).raise_for_status()
+        response = self._answer("POST", path, content)
         return response.json() if response.content else None
 
     def put(self, path: str, content: Any) -> None:
         """Put something at a path."""
-        self._client.put(path, json=content).raise_for_status()
+        self._answer("PUT", path, content)
 
     def every(self, kind: str, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """All of a kind, such as flow_runs, that a filter lets pass."""
@@ -49,6 +51,15 @@ class PrefectApi:
     def close(self) -> None:
         """Let go of its connections."""
         self._client.close()
+
+    def _answer(self, method: str, path: str, content: Any = None) -> httpx.Response:
+        """Ask, and again where the server says that its database is locked just now."""
+        for seconds in WAITS_SECONDS:
+            response = self._client.request(method, path, json=content)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return response.raise_for_status()
+            time.sleep(seconds)
+        return self._client.request(method, path, json=content).raise_for_status()
 
 
 def api_at(url: str, timeout_seconds: float = 30) -> PrefectApi:

@@ -28,6 +28,7 @@ os.environ |= {
     "DO_NOT_TRACK": "1",
     # On busy cores, threads that wait for each other cost more than they bring.
     "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 (HOME / "prefect").mkdir()
