@@ -229,6 +229,7 @@ def test_texts_become_clusters_bit_for_bit() -> None:
 def test_few_texts_are_gone_through_more_often() -> None:
     recipe = ClusterRecipe()
     assert num_epochs(recipe, 10_000) == recipe.epochs
-    assert num_epochs(recipe, 10) == 640
+    assert num_epochs(recipe, 20) == 320
+    assert num_epochs(recipe, 1) == 400, "not 6,400: a single text is learned long before"
     assert num_epochs(ClusterRecipe(pretrain=True, hidden_widths=(8, 4)), 10_000) == 3 * 16 + 50
     assert num_epochs(ClusterRecipe(clusterer="dec"), 10_000) == 100
