@@ -1,9 +1,12 @@
-"""Runs that tests of flows share, beside the miniature one."""
+"""Runs that tests of flows share, beside the miniature one, and clients of the tests' Prefect."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
 
+from flows.prefect_api import PrefectApi, api_at
 from flows.running import run_pipeline
 
 
@@ -19,3 +22,16 @@ def character_run(miniature_run: Any) -> dict[str, Any]:
             "train": {**miniature_run.settings["train"], **training},
         }
     )
+
+
+@pytest.fixture
+def client(prefect_url: str) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def api(prefect_url: str) -> Iterator[PrefectApi]:
+    api = api_at(prefect_url)
+    yield api
+    api.close()

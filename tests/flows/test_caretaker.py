@@ -9,14 +9,14 @@ from typing import Any, cast
 import httpx
 import pytest
 from prefect import flow
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Crashed, Running, State
 
 from flows import caretaker, silent_runs
 from flows.caretaker import take_care
 from flows.notices import WEBHOOK
-from flows.prefect_api import PrefectApi, api_at
+from flows.prefect_api import PrefectApi
 from flows.silent_runs import SILENCE_SECONDS, automation, crash_silent_runs
 from tasks.seams.tracking import TrackedRun, open_tracker
 from tests.flows.webhook import Webhook, webhook
@@ -28,19 +28,6 @@ HERE = socket.gethostname()
 @flow
 def weaving(settings: dict[str, Any]) -> None:
     """A flow to make runs of."""
-
-
-@pytest.fixture
-def client(prefect_url: str) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
-        yield client
-
-
-@pytest.fixture
-def api(prefect_url: str) -> Iterator[PrefectApi]:
-    api = api_at(prefect_url)
-    yield api
-    api.close()
 
 
 @pytest.fixture

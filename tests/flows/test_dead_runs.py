@@ -5,20 +5,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prefect import flow, task
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling, Pending, Running, State
 
 from flows import dead_runs, run_process
 from flows.dead_runs import settle_dead_runs, worker_name
-from flows.prefect_api import PrefectApi, api_at
+from flows.prefect_api import PrefectApi
 from flows.run_process import OUTPUT, process_of, settle_in
 from tasks.seams.processes import Process, began, boot, machine
 
@@ -28,19 +27,6 @@ HERE = socket.gethostname()
 @flow
 def writing() -> None:
     """A flow to make runs of."""
-
-
-@pytest.fixture
-def client(prefect_url: str) -> Iterator[SyncPrefectClient]:
-    with get_client(sync_client=True) as client:
-        yield client
-
-
-@pytest.fixture
-def api(prefect_url: str) -> Iterator[PrefectApi]:
-    api = api_at(prefect_url)
-    yield api
-    api.close()
 
 
 @pytest.fixture(scope="module")
