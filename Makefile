@@ -44,10 +44,13 @@ lock: ## renew the lock files from the ranges in pyproject.toml
 	.venv-lock/bin/pip freeze --exclude bookloom | sed 's/+cpu//' | grep -vxFf requirements.lock > requirements-test.lock
 	rm -rf .venv-lock build
 
-clean: ## remove what runs have made, and the environment
-	rm -rf .venv artefacts
+clean: ## remove the environment and what runs have made; books in artefacts/shelf and downloads stay
+	rm -rf .venv
+	test ! -d artefacts || find artefacts -mindepth 1 -maxdepth 1 ! -name shelf ! -name downloads -exec rm -rf {} +
 
 .venv/installed: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	{ echo 'bookloom needs Python 3.11, which $(PYTHON) is not: make $(or $(MAKECMDGOALS),run) PYTHON=python3.11'; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install --quiet -r requirements.lock
 	$(PIP) install --quiet --no-deps -e .

@@ -38,8 +38,9 @@ def features_of(folder: Path, purpose: str) -> tuple[csr_matrix, list[str]]:
     """The texts' weights as the pipeline makes them, and their labels.
 
     Raises:
-        SystemExit: there are no two labels with texts.
+        SystemExit: there are no two labels with texts, or one can't be read.
     """
+    from data.documents import Unreadable
     from data.encodings import decode
     from data.languages import LanguageDetector, language_sample
     from data.stop_words import stop_words_of
@@ -49,7 +50,10 @@ def features_of(folder: Path, purpose: str) -> tuple[csr_matrix, list[str]]:
     splitter, detector = SentenceSplitter(PunktModel((), (), (), ())), LanguageDetector()
     tokens, labels, languages = [], [], []
     for path in sorted(folder.glob("*/*.txt")):
-        text = decode(path.read_bytes()).text
+        try:
+            text = decode(path.read_bytes()).text
+        except Unreadable as error:
+            raise SystemExit(f"{path}: {error}") from error
         sentences = cut(text, splitter.spans(text), "word").tokens
         tokens.append(sentences.flatten().to_pylist())
         labels.append(path.parent.name)
@@ -117,6 +121,8 @@ def main() -> None:
         name, features, num_clusters, seeds = options.method
         print(json.dumps(run_method(name, features, int(num_clusters), int(seeds))))
         return
+    if options.seeds < 1:
+        parser.error(f"--seeds {options.seeds} is no number of seeds: name 1 or more")
     if options.folder is None:
         parser.error("name a folder with a folder of .txt files for each label")
     from models.cluster_methods import METHODS

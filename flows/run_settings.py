@@ -18,9 +18,9 @@ class RunSettings(Settings):
     """What these settings are called: the end of the run's name."""
     store: str | None = None
     """Where tables go, a path or a URL; by default `store` under bookloom's home."""
-    seed: int = 1
+    seed: int = Field(1, ge=0, lt=2**31)
     """Of everything that draws random numbers."""
-    num_threads: int = 2
+    num_threads: int = Field(2, ge=1)
     """Threads that products use; with the seed, part of the promise of equal digests."""
     workers: Workers = Workers(num_workers=2)
     """Who works on shards of a large shelf: processes, or a Dask or Ray cluster."""

@@ -14,7 +14,7 @@ from sklearn.decomposition import NMF, TruncatedSVD
 from sklearn.preprocessing import normalize
 
 from models.autoencoder import StackedAutoencoder, encode, fit
-from models.cluster_scores import DEFAULT_METHOD
+from models.cluster_scores import CLUSTERER_NAMES, method_name
 from models.clusterers import by_size, check_num_clusters, kmeans, unsettled_is_no_warning
 from models.text_clusters import ClusterRecipe, cluster_texts, num_epochs
 from models.text_space import TextSpace
@@ -88,13 +88,10 @@ BASELINES: Mapping[str, Method] = {
     "NMF": nmf_topics,
 }
 METHODS: Mapping[str, Method] = {
-    DEFAULT_METHOD: autoencoder_clusters(_RECIPE),
-    "autoencoders + Gaussian mixture": autoencoder_clusters(
-        replace(_RECIPE, clusterer="gaussian_mixture")
-    ),
-    "autoencoders + HDBSCAN": autoencoder_clusters(replace(_RECIPE, clusterer="hdbscan")),
-    "autoencoders + DEC": autoencoder_clusters(replace(_RECIPE, clusterer="dec")),
-    "autoencoders + IDEC": autoencoder_clusters(replace(_RECIPE, clusterer="idec")),
+    **{
+        method_name(clusterer): autoencoder_clusters(replace(_RECIPE, clusterer=clusterer))
+        for clusterer in CLUSTERER_NAMES
+    },
     "stacked, pretrained autoencoders + k-means": autoencoder_clusters(
         replace(_RECIPE, hidden_widths=(128, 64), pretrain=True)
     ),

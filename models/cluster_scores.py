@@ -3,7 +3,7 @@
 Shapes: N texts, V terms, C code width, K clusters, L labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
 
@@ -14,7 +14,29 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
-DEFAULT_METHOD = "autoencoders + k-means"  # as tables of scores call it
+from models.clusterers import AnyClusterer
+
+CLUSTERER_NAMES: Mapping[AnyClusterer, str] = {
+    "kmeans": "k-means",
+    "gaussian_mixture": "Gaussian mixture",
+    "hdbscan": "HDBSCAN",
+    "dec": "DEC",
+    "idec": "IDEC",
+}
+_OWN = "autoencoders + "
+
+
+def method_name(clusterer: AnyClusterer) -> str:
+    """What tables of scores call codes of autoencoders that one of our clusterers has grouped."""
+    return _OWN + CLUSTERER_NAMES[clusterer]
+
+
+def is_own(method: str) -> bool:
+    """Whether a method in a table of scores is the map's own, none that it is held against."""
+    return method.startswith(_OWN)
+
+
+DEFAULT_METHOD = method_name("kmeans")
 
 
 @dataclass(frozen=True)
@@ -33,7 +55,7 @@ class ClusterScores:
 
 @dataclass(frozen=True)
 class ClusterTerm:
-    """A term that marks a cluster. rank starts at 0; weight is in nats, above 0."""
+    """A term that marks a cluster. rank starts at 0, weight is above 0; see `cluster_terms`."""
 
     cluster: int
     rank: int

@@ -26,6 +26,8 @@ _FEWEST_TEXTS = 5  # of a cluster of HDBSCAN's
 _MOST_TEXTS_BY_DENSITY = 20_000  # some six minutes; twice as many take four times as long
 
 ClustererName = Literal["kmeans", "gaussian_mixture", "hdbscan"]
+AnyClusterer = Literal["kmeans", "gaussian_mixture", "hdbscan", "dec", "idec"]
+"""Those of `embedded_clustering` too, which begin with k-means and move the codes."""
 
 
 class Grouping(NamedTuple):
@@ -127,8 +129,9 @@ def _hdbscan(codes_NC: npt.NDArray[np.float32], num_clusters: int, seed: int) ->
     with one_thread():
         for size in sizes:
             model = HDBSCAN(min_cluster_size=int(size), copy=True).fit(codes_NC)
-            found, wanted = model.labels_.max() + 1, num_clusters
-            if found and abs(found - wanted) < abs(best[0].max() + 1 - wanted):
+            found, so_far = model.labels_.max() + 1, best[0].max() + 1
+            is_nearer = abs(found - num_clusters) < abs(so_far - num_clusters)
+            if found and (is_nearer or not so_far):
                 best = model.labels_, model.probabilities_
     cluster_N, membership_N = best
     if cluster_N.max() < 0:

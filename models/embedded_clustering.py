@@ -114,10 +114,9 @@ class GuardReport:
 
 @dataclass(frozen=True)
 class Refined:
-    """Clusters of the codes that the model now gives, their centres, and what the guard saw."""
+    """Clusters of the codes that the model now gives, and what the guard saw."""
 
     grouping: Grouping
-    centres_KC: Points
     guard: GuardReport
 
 
@@ -285,10 +284,7 @@ def refine(
         if num_changed < SETTLED_SHARE * num_texts and epoch * steps_an_epoch >= FEWEST_STEPS:
             break
     nearest_N = q_NK.argmax(axis=1)
-    grouping = Grouping(by_size(nearest_N), q_NK.max(axis=1).astype(np.float32))
-    _, first_K = np.unique(grouping.cluster_N, return_index=True)
-    centres_KC = centres.centre_KC.detach().numpy()[nearest_N[first_K]]
-    return Refined(grouping, centres_KC, report)
+    return Refined(Grouping(by_size(nearest_N), q_NK.max(axis=1).astype(np.float32)), report)
 
 
 class _Centres(nn.Module):

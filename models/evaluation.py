@@ -18,6 +18,7 @@ WINDOW = 256  # columns that are read at once
 LONGEST_CONTEXT = 256
 LANES_AT_ONCE = 64
 CONTEXT_BLOCK = 16  # targets that are predicted after each context
+MOST_NATS = 700.0  # a token; the perplexity of more is no float
 
 Nats = npt.NDArray[np.float64]
 

@@ -48,8 +48,8 @@ class TailBound:
         centre_GD = vectors_WD[::WORDS_A_GROUP].clone()
         for _ in range(NUM_ROUNDS):
             group_W = torch.cdist(vectors_WD, centre_GD).argmin(dim=1)
-            mass_G = torch.zeros(len(centre_GD), dtype=torch.float64).index_add(0, group_W, mass_W)
-            total_GD = torch.zeros(centre_GD.shape, dtype=torch.float64).index_add(
+            mass_G = mass_W.new_zeros(len(centre_GD)).index_add(0, group_W, mass_W)
+            total_GD = mass_W.new_zeros(centre_GD.shape).index_add(
                 0, group_W, vectors_WD64 * mass_W[:, None]
             )
             filled_G = mass_G > 0

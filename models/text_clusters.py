@@ -11,12 +11,12 @@ Shapes: N texts, D dimensions, C width of all members' codes together, K cluster
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.clusterers import ClustererName, Grouping, check_num_clusters, grouped
+from models.clusterers import AnyClusterer, Grouping, check_num_clusters, grouped
 from models.code_ensemble import CodeEnsemble, Encoding, EpochRecord, encode, fit
 from models.embedded_clustering import FEWEST_STEPS, RATE_SHARE, GuardReport, refine
 from models.pretraining import epochs_of_a_layer, pretrain
@@ -61,7 +61,7 @@ class ClusterRecipe:
     """How much of what is to be read from a code is the company's place, not the text's own."""
     company_share: float = 0.5
     """How far codes move towards their company before they are grouped."""
-    clusterer: ClustererName | Literal["dec", "idec"] = "kmeans"
+    clusterer: AnyClusterer = "kmeans"
     """What groups them; "dec" and "idec" begin with k-means and move the codes, too."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # where it is part of settings
@@ -94,14 +94,12 @@ class LearnedCodes:
 class Clustered:
     """Codes and the clusters of them.
 
-    guard, centres_KC: what the guard against collapse saw, and the centres that were learned with
-    the codes; None where none were.
+    guard: what the guard against collapse saw; None where there was none.
     """
 
     learned: LearnedCodes
     grouping: Grouping
     guard: GuardReport | None = None
-    centres_KC: Points | None = None
 
 
 def cluster_texts(
@@ -155,7 +153,7 @@ def cluster_texts(
     if refined.guard.collapse:
         say(str(refined.guard))
     moved = LearnedCodes(learned.model, encode(learned.model, points_ND))
-    return Clustered(moved, refined.grouping, refined.guard, refined.centres_KC)
+    return Clustered(moved, refined.grouping, refined.guard)
 
 
 def learn_codes(

@@ -34,12 +34,14 @@ class MappedTexts:
     """The texts that the map was drawn of.
 
     titles, headings: the book and the section that each is from.
+    membership_N: how surely each text is in its cluster, 0 to 1.
     cluster_terms: for each cluster, the terms that mark it, best first.
     """
 
     codes_NC: Points
     map_N2: Points
     cluster_N: npt.NDArray[np.int32]
+    membership_N: Points
     titles: Sequence[str]
     headings: Sequence[str]
     cluster_terms: Sequence[Sequence[str]]
@@ -50,8 +52,8 @@ class Placement:
     """Where new texts come to lie.
 
     map_M2: places on the plane.
-    cluster_M: the cluster whose centre is nearest.
-    membership_M: its share under the kernel of `clusterers.kmeans`, 0 to 1.
+    cluster_M: the cluster that each belongs to.
+    membership_M: how surely, 0 to 1.
     error_M: how badly a text fits its code, in [0, about 1].
     nearest_MJ: texts of the map with the nearest codes, the nearest first.
     """
@@ -82,8 +84,10 @@ class TextMap:
     def place(self, points_MD: Points, num_nearest: int = 5) -> Placement:
         """Where texts lie whose points in the map's space are these.
 
-        Their codes move towards those of their nearest texts of the map, as those did towards each
-        other's; the nearest centre is their cluster.
+        On a map of k-means clusters their codes move towards those of their nearest texts of the
+        map, as those did towards each other's; the nearest centre is their cluster, its share under
+        the kernel of `clusterers.kmeans` their membership. Other clusters are no matter of a centre
+        alone: there it is the mean membership of the nearest texts that decides, and is their own.
         """
         texts, recipe = self.texts, self.recipe
         encoding = encode(self.model, points_MD)
@@ -97,11 +101,18 @@ class TextMap:
         moved_MC = towards(encoding.codes_NC, nearest_MN, texts.codes_NC, recipe.company_share)
         squared_MK = np.square(moved_MC[:, None] - centres_KC[None]).sum(axis=2)
         kernel_MK = 1 / (1 + squared_MK.astype(np.float64))
+        share_MK = kernel_MK / kernel_MK.sum(axis=1, keepdims=True)
+        cluster_M = share_MK.argmax(axis=1)
+        if recipe.clusterer != "kmeans":
+            member_NK = np.eye(len(centres_KC))[texts.cluster_N] * texts.membership_N[:, None]
+            share_MK = nearest_MN @ member_NK
+            # Where no near text is surely in any, the nearest centre has to do.
+            cluster_M = np.where(share_MK.any(axis=1), share_MK.argmax(axis=1), cluster_M)
         cosine_MN = encoding.codes_NC @ texts.codes_NC.T
         return Placement(
             encoding.map_N2,
-            kernel_MK.argmax(axis=1).astype(np.int32),
-            (kernel_MK.max(axis=1) / kernel_MK.sum(axis=1)).astype(np.float32),
+            cluster_M.astype(np.int32),
+            share_MK[np.arange(len(share_MK)), cluster_M].astype(np.float32),
             np.square(encoding.errors_ND).sum(axis=1),
             np.argsort(-cosine_MN, axis=1, kind="stable")[:, :num_nearest],
         )
@@ -134,6 +145,7 @@ class TextMap:
             "codes_NC": self.texts.codes_NC,
             "map_N2": self.texts.map_N2,
             "cluster_N": self.texts.cluster_N,
+            "membership_N": self.texts.membership_N,
         }
         tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
         return tensors | {f"{MODEL_PREFIX}{k}": v for k, v in self.model.state_dict().items()}
@@ -168,11 +180,12 @@ def _read(content: bytes) -> TextMap:
         arrays["codes_NC"],
         arrays["map_N2"],
         arrays["cluster_N"],
+        arrays["membership_N"],
         metadata["titles"],
         metadata["headings"],
         metadata["cluster_terms"],
     )
-    columns = (texts.map_N2, texts.cluster_N, texts.titles, texts.headings)
+    columns = (texts.map_N2, texts.cluster_N, texts.membership_N, texts.titles, texts.headings)
     if {len(column) for column in columns} != {len(texts.codes_NC)}:
         raise ValueError("its texts' columns differ in length")
     idf_V = arrays["inverse_document_frequency_V"]

@@ -21,6 +21,7 @@ from models.threads import one_thread
 Points = npt.NDArray[np.float32]
 _COSINES_AT_ONCE = 10_000_000  # 16 bytes each
 _RAREST = 1e-12
+_NO_INERTIA = 1e-12  # of the squared shares: less is what rounding leaves where all texts are alike
 _SMALL = 300  # texts or terms: all axes at once take less time than some one by one
 
 
@@ -53,6 +54,12 @@ class TextSpace:
         wanted = max(1, min(num_dimensions, min(num_texts, num_terms) - 1))
         # Sums split among threads come in another order, and so in other bits, from run to run.
         with one_thread():
+            squares = float(np.square(scaled_NV.data).sum())
+            inertia = (
+                squares - 2 * whole_N @ (scaled_NV @ root_V) + whole_N @ whole_N * mean_V.sum()
+            )
+            if inertia <= _NO_INERTIA * squares:  # nothing sets any text off
+                return TextSpace(mean_V.astype(np.float32), np.zeros((num_terms, 1), np.float32))
             if min(num_texts, num_terms) <= _SMALL:
                 residual_NV = scaled_NV.toarray() - np.outer(whole_N, root_V)
                 axes_DV = np.linalg.svd(residual_NV, full_matrices=False)[2][:wanted]
@@ -87,7 +94,8 @@ class VectorSpace:
     """Principal components, for texts that are dense vectors: means of word vectors or of states.
 
     Such means have one large part in common, which says nothing: it goes first (Mu and Viswanath,
-    "All-but-the-top", 2018). mean_V: the vectors' mean. axes_VD: orthonormal, by falling variance.
+    "All-but-the-top", 2018). mean_V: the mean of the vectors that are not 0. axes_VD: orthonormal,
+    by falling variance.
     """
 
     mean_V: Points
@@ -106,17 +114,22 @@ class VectorSpace:
         if not np.isfinite(vectors_NV).all():
             raise ValueError("a text's vector holds a number that is not finite")
         wanted = max(1, min(num_dimensions, num_texts - 1, width))
-        mean_V = vectors_NV.mean(axis=0, dtype=np.float64)
+        known_NV = vectors_NV[vectors_NV.any(axis=1)]
+        mean_V = known_NV.mean(axis=0, dtype=np.float64) if len(known_NV) else np.zeros(width)
         with one_thread():
-            centred_NV = vectors_NV - mean_V
+            centred_NV = known_NV - mean_V
             values, axes_VV = np.linalg.eigh(centred_NV.T @ centred_NV)
         axes_VD = axes_VV[:, np.argsort(-values, kind="stable")[:wanted]]
         return VectorSpace(mean_V.astype(np.float32), _turned(axes_VD.T).T.astype(np.float32))
 
     def points(self, vectors_NV: Points) -> Points:
-        """Places_ND of texts, of length 1, or 0 of a text that is the mean of all."""
+        """Places_ND of texts, of length 1, or 0 of a text that is the mean of all, and of one whose
+        vector is 0, since nothing in it was known.
+        """
         with one_thread():
-            return _unit((vectors_NV - self.mean_V) @ self.axes_VD)
+            points_ND = _unit((vectors_NV - self.mean_V) @ self.axes_VD)
+        points_ND[~vectors_NV.any(axis=1)] = 0
+        return points_ND
 
 
 def neighbours(points_ND: Points, num_neighbours: int) -> csr_matrix:

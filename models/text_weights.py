@@ -109,10 +109,7 @@ def _weighed(counts_NV: csr_matrix, kind: TermKind, idf_V: npt.NDArray[np.float6
 
 def _no_terms(kind: TermKind) -> ValueError:
     others = "content words" if kind == "function_words" else "stop words"
-    return ValueError(
-        f"no term is left: none but {others} occurs in enough texts; lower min_texts or give more "
-        "texts"
-    )
+    return ValueError(f"no term is left: none but {others} occurs in enough texts")
 
 
 def _content(text: Text) -> Iterator[str]:

@@ -25,14 +25,14 @@ from torch.nn.parallel import DistributedDataParallel
 from models.batching import Tokens, Window
 from models.devices import handed_to
 from models.epochs import Epoch, steps_per_epoch
-from models.evaluation import Loss, evaluate, total
+from models.evaluation import MOST_NATS, Loss, evaluate, total
 from models.language_model import LanguageModel, Masks, State, detach
 from models.ranks import Ranks
 from models.recipe import Recipe, learning_rate, make_optimiser
 
 
 class TrainingDiverged(ValueError):
-    """The loss is no longer a number."""
+    """The loss is no longer a number, or beyond all that a perplexity can be told of."""
 
 
 class OtherTraining(ValueError):
@@ -108,7 +108,8 @@ class Training:
         iterator ends, the model holds the weights that validated best.
 
         Raises:
-            TrainingDiverged: the loss became NaN or infinite; the message names the step.
+            TrainingDiverged: the loss became NaN, infinite, or so large that it has no perplexity;
+                the message names the step.
         """
         while True:
             if self._validation_is_due():
@@ -298,6 +299,11 @@ class Training:
         gradient_norm: float | None,
         tokens_per_second: float | None,
     ) -> Record:
+        if loss.nats_per_token > MOST_NATS:
+            raise TrainingDiverged(
+                f"the {split} loss is {loss.nats_per_token:.0f} nats a token at step {self.step} "
+                f"of {self.num_steps}"
+            )
         return Record(
             self.step,
             self.num_steps,

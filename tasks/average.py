@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
 from data.book_schemas import SENTENCES
 from data.errors import UserMistake
 from data.model_schemas import LANGUAGE_MODEL_FILE, WARM_START_MODEL_FILE
@@ -43,23 +41,20 @@ def average(run: StepRun, settings: AverageSettings) -> None:
     own = LANGUAGE_MODEL_FILE if run.has_file(LANGUAGE_MODEL_FILE) else WARM_START_MODEL_FILE
     bundle = Bundle.from_bytes(run.read_file(own))
     texts = run.read(TEXT_FEATURES, ["text_id", "book_id", "char_start", "char_end"])
-    vectors_NX = mean_vectors(bundle, settings.of, _books(run, bundle, texts), len(texts))
+    vectors_NX = mean_vectors(bundle, settings.of, _books(run, bundle, texts))
     run.write(TEXT_VECTORS, {"text_id": texts["text_id"], "vector": list(vectors_NX)})
 
 
 def _books(run: StepRun, bundle: Bundle, texts: Any) -> Iterator[BookTokens]:
-    first_of: dict[str, int] = {}
+    """The books that have texts, which stand in the order of their books and of the text."""
     edges_of: dict[str, list[tuple[int, int]]] = {}
-    for row in texts.to_pylist():  # a book's texts follow each other, in order
-        first_of.setdefault(row["book_id"], row["text_id"])
+    for row in texts.to_pylist():
         edges_of.setdefault(row["book_id"], []).append((row["char_start"], row["char_end"]))
     with progress("average vectors", len(edges_of), "books") as advance:
         for book_id, rows in groupby(_sentences(run, bundle), key=lambda row: row["book_id"]):
             sentences = [(row["char_start"], row["tokens"]) for row in rows]
             if book_id in edges_of:
-                book = book_tokens(bundle, sentences, edges_of[book_id])
-                owners = np.where(book.owners < 0, -1, book.owners + first_of[book_id])
-                yield BookTokens(book.token_ids, owners)
+                yield book_tokens(bundle, sentences, edges_of[book_id])
                 advance(1)
 
 

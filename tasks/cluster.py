@@ -173,7 +173,12 @@ class _Count:
             )
         some = "1 cluster" if num_found == 1 else f"{num_found} clusters"
         if num_found != self.chosen:
-            why = f"{self.chosen} wanted, {why}; no more can be told apart"
+            told_apart = (
+                "HDBSCAN finds its own number"
+                if self._recipe.clusterer == "hdbscan"
+                else "no more can be told apart"
+            )
+            why = f"{self.chosen} wanted, {why}; {told_apart}"
         return [f"{some}: {why}."]
 
     def _by_evidence(self, codes_NC: Points) -> int:
@@ -268,6 +273,7 @@ def _text_map(
             encoding.codes_NC,
             encoding.map_N2,
             cluster_N,
+            found.grouping.membership_N,
             titles,
             headings,
             [terms_of[number] for number in range(int(cluster_N.max()) + 1)],

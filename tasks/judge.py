@@ -31,7 +31,7 @@ from data.text_schemas import (
 )
 from models.cluster_count import silhouette
 from models.cluster_methods import BASELINES
-from models.cluster_scores import DEFAULT_METHOD, scores_over_seeds, stability
+from models.cluster_scores import method_name, scores_over_seeds, stability
 from models.cluster_texts import shown_texts
 from models.confounds import confounds
 from models.probes import probe
@@ -126,7 +126,7 @@ def _score_rows(
     labels: Sequence[str | None],
     cluster_N: Clusters,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of `cluster_scores`; `cluster_N` are what the default method found with the seed."""
+    """Rows of `cluster_scores`; `cluster_N` are what the recipe found with the seed."""
     seed = run.context.seed
     num_texts = features_NV.shape[0]
     drawn = np.arange(num_texts)
@@ -135,14 +135,14 @@ def _score_rows(
         drawn = np.sort(random.choice(num_texts, settings.most_texts, replace=False))
     points_MD = text_points(run, features_NV, recipe).points[drawn]
     features_MV, cluster_M = csr_matrix(features_NV[drawn]), cluster_N[drawn]
-    num_clusters = int(cluster_N.max()) + 1
+    num_clusters = min(int(cluster_N.max()) + 1, len(drawn))
 
-    def by_default(one: int) -> Clusters:
+    def as_mapped(one: int) -> Clusters:
         if one == seed:
             return cluster_M
         return cluster_texts(points_MD, recipe, num_clusters, one).grouping.cluster_N
 
-    methods: dict[str, Callable[[int], Clusters]] = {DEFAULT_METHOD: by_default}
+    methods: dict[str, Callable[[int], Clusters]] = {method_name(recipe.clusterer): as_mapped}
     for name, baseline in BASELINES.items():
         methods[name] = partial(baseline, features_MV, num_clusters)
     labels = [labels[index] for index in drawn.tolist()]

@@ -21,7 +21,7 @@ from data.book_schemas import VOCABULARY
 from data.model_schemas import EVALUATIONS, METRICS, PERPLEXITIES, TRAINING_LOG
 from data.settings import Settings
 from data.text_schemas import CLUSTER_SCORES, TEXT_CODES
-from models.cluster_scores import DEFAULT_METHOD
+from models.cluster_scores import is_own
 from tasks.seams.step_cache import StepRun, step
 
 
@@ -52,7 +52,7 @@ def measure(run: StepRun, settings: MeasureSettings) -> None:
 
 def _of_clusters(run: StepRun) -> dict[str, float | None]:
     codes = run.read(TEXT_CODES, ["cluster", "reconstruction_error"])
-    own = [row for row in run.read(CLUSTER_SCORES).to_pylist() if row["method"] == DEFAULT_METHOD]
+    own = [row for row in run.read(CLUSTER_SCORES).to_pylist() if is_own(row["method"])]
     names = ("accuracy", "nmi", "ari", "silhouette", "stability")
     return {
         **{f"cluster_{name}": own[0][name] if own else None for name in names},

@@ -8,6 +8,7 @@ out   for people what `bookloom place` prints: each text's cluster and nearest t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -44,13 +45,26 @@ LEARNED_NOTHING = PunktModel((), (), (), ())
 
 @dataclass(frozen=True)
 class NewText:
-    """A text that is not on the map yet."""
+    """A text that is not on the map yet.
 
-    title: str
+    spans: of all sentences of its book, those between its texts too.
+    """
+
+    book: Book
+    spans: Sequence[tuple[int, int]]
     heading: str
     language: str | None
-    place: float
     sentences: Sequence[Sentence]
+
+    @property
+    def title(self) -> str:
+        """Of its book."""
+        return self.book.title
+
+    @property
+    def edges(self) -> tuple[int, int]:
+        """Its first character's place in the book, and the place after its last."""
+        return self.sentences[0].char_start, self.sentences[-1].char_end
 
     def tokens(self) -> list[str]:
         """All its words."""
@@ -143,19 +157,19 @@ def _texts_of(
     book: Book, language: str | None, splitter: SentenceSplitter, weigh: dict[str, Any]
 ) -> list[NewText]:
     """The book cut as the map's were; whole, where each of its texts would be too short."""
-    sections = []
+    sections, all_spans = [], []
     for index, section in enumerate(book.sections):
         spans = splitter.spans(book.text, [(section.char_start, section.char_end)])
         tokens = cut(book.text, spans, "word").tokens.to_pylist()
         own = [Sentence(*span, words) for span, words in zip(spans, tokens, strict=True)]
         if own:
             sections.append((index, own))
+            all_spans += spans
     for level in (weigh["level"], "book"):
         texts = []
         for index, sentences in cut_texts(sections, level, weigh["passage_words"]):
-            middle = (sentences[0].char_start + sentences[-1].char_end) / 2
             heading = "the whole book" if level == "book" else book.sections[index].heading
-            texts.append(NewText(book.title, heading, language, middle / len(book.text), sentences))
+            texts.append(NewText(book, all_spans, heading, language, sentences))
         enough = [text for text in texts if len(text.tokens()) >= weigh["minimum_tokens"]]
         if enough:
             return enough
@@ -182,12 +196,13 @@ def _points(
         )
     bundle = Bundle.from_bytes(store.read_bytes(name))
     books = []
-    for number, text in enumerate(texts):
-        sentences = [(sentence.char_start, sentence.words) for sentence in text.sentences]
-        edge = text.sentences[0].char_start, text.sentences[-1].char_end
-        book = book_tokens(bundle, sentences, [edge])
-        books.append(book._replace(owners=np.where(book.owners < 0, -1, number)))
-    vectors_MX = mean_vectors(bundle, text_map.settings["average"]["of"], iter(books), len(texts))
+    for _, own in groupby(texts, key=lambda text: id(text.book)):
+        [first, *others] = own
+        tokens = cut(first.book.text, first.spans, bundle.vocabulary.unit).tokens.to_pylist()
+        starts = [start for start, _ in first.spans]
+        edges = [text.edges for text in (first, *others)]
+        books.append(book_tokens(bundle, list(zip(starts, tokens, strict=True)), edges))
+    vectors_MX = mean_vectors(bundle, text_map.settings["average"]["of"], books)
     return text_map.space.points(vectors_MX)
 
 
@@ -226,8 +241,12 @@ def _with(points: MapPoints, texts: Sequence[NewText], placement: Placement) -> 
             *points.quotations,
             *(as_written(text.tokens()[:QUOTATION_TOKENS]) for text in texts),
         ],
-        book_ids=[*points.book_ids, *(f"placed {text.title}" for text in texts)],
-        places=np.append(points.places, [text.place for text in texts]),
+        # Two files may have one title, or one text.
+        book_ids=[
+            *points.book_ids,
+            *(f"placed {text.book.source} {text.book.book_id}" for text in texts),
+        ],
+        places=np.append(points.places, [sum(t.edges) / 2 / len(t.book.text) for t in texts]),
         memberships=np.append(points.memberships, placement.membership_M),
         errors=np.append(points.errors, placement.error_M),
         strange_terms=[*points.strange_terms, *([] for _ in texts)],

@@ -47,11 +47,11 @@ class WeighSettings(Settings):
     label: Label | None = None
     """What clusters are held against. None: whichever of genre and author differs among the books,
     genre first for topic, author first for style."""
-    minimum_tokens: int = 50
+    minimum_tokens: int = Field(50, ge=0)
     """Shorter texts are none of their own: too few words to place them by."""
-    minimum_texts: int = 5
+    minimum_texts: int = Field(5, ge=1)
     """A term stands in at least so many texts."""
-    maximum_terms: int = 3000
+    maximum_terms: int = Field(3000, ge=1)
     """Only so many terms are kept, the most frequent."""
 
     def kind(self) -> TermKind:
@@ -101,7 +101,7 @@ def weigh(run: StepRun, settings: WeighSettings) -> None:
         raise UserMistake(
             f"The texts cannot be weighed: {error}.",
             f"{len(texts)} texts have {settings.minimum_tokens} tokens or more: add text, or lower "
-            "weigh.minimum_tokens.",
+            "weigh.minimum_tokens or weigh.minimum_texts.",
         ) from error
     run.write(TEXT_FEATURES, _columns(texts, books, settings, weights.features_NV))
     run.write(

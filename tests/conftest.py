@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,15 @@ from hypothesis import settings
 
 from tests.miniature import MiniatureRun, tiny_settings
 from tests.servers.object_store import ObjectStore
+from tests.servers.prefect_database import SHARED, put_database
 
 # Machines are noisy: no example is held to a time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-HOME = Path(tempfile.mkdtemp(prefix="bookloom-tests-"))
+IS_FIRST = SHARED not in os.environ  # of the processes of the tests
+if IS_FIRST:
+    os.environ[SHARED] = tempfile.mkdtemp(prefix="bookloom-tests-")
+HOME = Path(tempfile.mkdtemp(dir=os.environ[SHARED]))
 OUTSIDE = ("PREFECT_", "MLFLOW_", "AWS_", "FSSPEC_")
 for name in [key for key in os.environ if key.startswith(OUTSIDE)]:
     del os.environ[name]
@@ -32,6 +37,13 @@ os.environ |= {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 (HOME / "prefect").mkdir()
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    if IS_FIRST:
+        shutil.rmtree(os.environ[SHARED], ignore_errors=True)
+
 
 HOSTILE_TITLES = (
     "<script>alert(1)</script> | *A* Tale",
@@ -83,10 +95,17 @@ def second_shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect_url() -> Iterator[str]:
     """The address of a Prefect server that lives as long as the tests."""
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_SERVER_DATABASE_CONNECTION_URL,
+        temporary_settings,
+    )
 
-    with prefect_test_harness(server_startup_timeout=180):
+    from flows.temporary_server import prefect_server
+
+    database = put_database(HOME / "server")
+    own = {PREFECT_SERVER_DATABASE_CONNECTION_URL: f"sqlite+aiosqlite:///{database}"}
+    with temporary_settings(own), prefect_server():
         yield str(PREFECT_API_URL.value())
 
 

@@ -144,7 +144,8 @@ def test_every_variable_is_in_the_example() -> None:
     text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     example = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
     given = dict(line.split("=") for line in example if line and not line.startswith("#"))
-    assert set(VARIABLE.findall(text)) == set(given)
+    # The commit goes into the image, and is told on the command line that builds it.
+    assert set(VARIABLE.findall(text)) == {*given, "GIT_COMMIT"}
     # Each that needs a value is asked for by name, so that a start without it fails with that name.
     assert set(re.findall(r"\$\{(\w+):\?", text)) == {name for name in given if given[name]}
     assert set(re.findall(r"\$\{(\w+):-\}", text)) == {"BOOKLOOM_WEBHOOK"}
@@ -272,11 +273,11 @@ def test_the_worker_is_the_one_that_the_caretaker_looks_for() -> None:
 
 # Stand-ins: each tells what it is and when it ends.
 STAND_INS = {
-    "prefect": """run &
-        trap 'echo the worker has ended >> "$TOLD"; exit' TERM
+    "prefect": """trap 'echo the worker has ended >> "$TOLD"; exit' TERM
+        run &
         while true; do sleep 0.05; done""",
-    "run": """echo a run begins >> "$TOLD"
-        trap 'sleep 0.2; echo the run has told >> "$TOLD"; exit' TERM
+    "run": """trap 'sleep 0.2; echo the run has told >> "$TOLD"; exit' TERM
+        echo a run begins >> "$TOLD"
         while true; do sleep 0.05; done""",
     "python": f"""if [ "$1" = -m ]; then echo "$2" >> "$TOLD"; exec sleep 60; fi
         exec {sys.executable} "$@" """,

@@ -1,4 +1,4 @@
-"""The rooms of design.md: who may import whom, and what nobody may do; every import is read."""
+"""The rooms: who may import whom, and what nobody may do; every import is read."""
 
 import ast
 import sys

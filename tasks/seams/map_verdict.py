@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.cluster_scores import DEFAULT_METHOD
+from models.cluster_scores import is_own
 from models.confounds import Confound
 from models.confounds import verdict as what_clusters_follow
 
@@ -84,6 +84,6 @@ def _probed(probes: Sequence[Row], scores: Sequence[Row]) -> list[str]:
 
 
 def _own_and_others(scores: Sequence[Row]) -> tuple[Row | None, list[Row]]:
-    own = [row for row in scores if row["method"] == DEFAULT_METHOD]
-    others = [row for row in scores if row["method"] != DEFAULT_METHOD and row["nmi"] is not None]
+    own = [row for row in scores if is_own(row["method"])]
+    others = [row for row in scores if not is_own(row["method"]) and row["nmi"] is not None]
     return (own[0] if own else None), others

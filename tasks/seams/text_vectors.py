@@ -1,6 +1,6 @@
 """Texts as a language model sees them: means of its word vectors, or of its states."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -16,27 +16,32 @@ Averaged = Literal["embeddings", "states"]
 
 
 class BookTokens(NamedTuple):
-    """A book as the model reads it, and the text that each token belongs to, or -1."""
+    """A book as the model reads it, and which of its texts each token belongs to, or -1."""
 
     token_ids: TokenIds
     owners: Owners
+    num_texts: int
 
 
-def mean_vectors(
-    bundle: Bundle, of: Averaged, books: Iterator[BookTokens], num_texts: int
-) -> Vectors:
-    """Each text's mean, some books at a time; a text stands in one book."""
-    sums: Vectors | None = None
-    while some := list(islice(books, BOOKS_AT_ONCE)):
-        token_ids, owners = [one.token_ids for one in some], [one.owners for one in some]
+def mean_vectors(bundle: Bundle, of: Averaged, books: Iterable[BookTokens]) -> Vectors:
+    """The means of the books' texts, in order, one book at least; some books are read at a time."""
+    shares_V = bundle.vocabulary.word_frequency()
+    means: list[Vectors] = []
+    coming = iter(books)
+    while some := list(islice(coming, BOOKS_AT_ONCE)):
+        token_ids = [one.token_ids for one in some]
+        firsts = np.cumsum([0, *(one.num_texts for one in some)])
+        owners = [
+            np.where(one.owners < 0, -1, one.owners + first)
+            for one, first in zip(some, firsts, strict=False)
+        ]
         if of == "embeddings":
-            shares_V = bundle.vocabulary.word_frequency()
-            means = mean_embeddings(bundle.model, shares_V, token_ids, owners, num_texts)
+            means.append(
+                mean_embeddings(bundle.model, shares_V, token_ids, owners, int(firsts[-1]))
+            )
         else:
-            means = mean_states(bundle.model, token_ids, owners, num_texts)
-        sums = means if sums is None else sums + means
-    assert sums is not None, "there are no texts without books"
-    return sums
+            means.append(mean_states(bundle.model, token_ids, owners, int(firsts[-1])))
+    return np.concatenate(means)
 
 
 def book_tokens(
@@ -51,4 +56,6 @@ def book_tokens(
         own = [*bundle.vocabulary.encode(tokens), END]
         token_ids += own
         owners += [text if inside else -1] * len(own)
-    return BookTokens(np.array(token_ids, dtype=np.int32), np.array(owners, dtype=np.int64))
+    return BookTokens(
+        np.array(token_ids, dtype=np.int32), np.array(owners, dtype=np.int64), len(edges)
+    )

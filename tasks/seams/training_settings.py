@@ -77,9 +77,9 @@ class TrainSettings(Settings):
     """Passes over the training text."""
     minutes: float | None = Field(None, gt=0)
     """Train for so long instead: a number of steps, settled by measuring before the first."""
-    patience: int | None = None
+    patience: int | None = Field(None, ge=1)
     """Stop after so many validations without a better one."""
-    validate_every_steps: int | None = None
+    validate_every_steps: int | None = Field(None, ge=1)
     """Steps between validations; by default one an epoch."""
     learning_rate: float = 1e-2
     """Of AdamW, at its highest; it follows a cosine to zero."""
@@ -97,7 +97,7 @@ class TrainSettings(Settings):
     """Where to train: auto takes a GPU if there is one."""
     num_processes: int = Field(1, ge=1)
     """Processes that share the lanes; with GPUs, one for each."""
-    log_every_steps: int = 50
+    log_every_steps: int = Field(50, ge=1)
     """Steps between two rows of the training log."""
     checkpoint_seconds: float = 30.0
     """Time between two checkpoints, from which a killed run goes on."""
@@ -125,7 +125,7 @@ class TrainSettings(Settings):
             dropout=Dropout(**self.dropout.model_dump()),
             number_type=self.resolved_number_type(),
             separate_sentences=self.text == "sentences",
-            resets="reset" in (self.at_book, self.at_section),
+            resets=self.text == "sentences" or "reset" in (self.at_book, self.at_section),
         )
 
     def resolved_device(self) -> torch.device:
@@ -169,7 +169,7 @@ class TrainSettings(Settings):
 
     def _fitting_lanes(self, num_tokens: int) -> int:
         if self.text == "sentences":
-            return self.num_lanes
+            return max(1, self.num_lanes // self.num_processes) * self.num_processes
         num_pairs = num_tokens - 1
         # A lane shorter than a window has no batch to carry its state to.
         num_lanes = min(self.num_lanes, max(1, num_pairs // self.window_length))

@@ -17,6 +17,7 @@ import yaml
 
 from flows.prefect_api import PrefectApi
 from flows.serving_note import serving
+from tests.servers.prefect_database import put_database
 
 BOOKLOOM = str(Path(sys.executable).parent / "bookloom")
 START_SECONDS = 240.0
@@ -173,10 +174,15 @@ def _write_deployment(home: Path, **deployment: Any) -> None:
     (home / "deployments.yaml").write_text(yaml.safe_dump(content))
 
 
-def serve(home: Path, prefect_port: int = 0, mlflow_port: int = 0) -> ServedHome:
-    """Begin to serve a home, by default on free ports."""
+def serve(
+    home: Path, *options: str, prefect_port: int = 0, mlflow_port: int = 0, is_first: bool = False
+) -> ServedHome:
+    """Begin to serve a home, by default on free ports; `is_first`: as at a user's first start."""
+    if not is_first:
+        put_database(home / "prefect")
     ports = prefect_port or free_port(), mlflow_port or free_port()
     command = [BOOKLOOM, "serve", "--prefect-port", str(ports[0]), "--mlflow-port", str(ports[1])]
+    command += options
     with (home / "terminal.log").open("w") as log:
         process = subprocess.Popen(
             command,

@@ -36,7 +36,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedHome]:
         (home / "shelf" / f"tale_{seed}.txt").write_text(miniature_book(seed))
     settings = {**tiny_settings(home / "shelf", home / "store"), "read": {"books": ["watched"]}}
     write_deployments(home, settings)
-    served = serve(home)
+    served = serve(home, is_first=True)
     try:
         served.wait_until_ready()
         yield served

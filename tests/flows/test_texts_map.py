@@ -248,17 +248,31 @@ def test_there_is_nothing_to_place_on(tmp_path: Path) -> None:
         place(str(tmp_path), ["x.txt"], str(tmp_path), None, None)
 
 
-def test_a_language_models_view_of_texts(miniature_run: Any, authors: Path, tmp_path: Path) -> None:
-    """By word vectors and by states of a model that has read such sentences."""
-    new = tmp_path / "new.txt"
-    new.write_text(miniature_book(91), encoding="utf-8")
-    for of in ("embeddings", "states"):
-        settings = settings_of(
-            authors, tmp_path / of, average={"of": of}, model=miniature_run.summary["model"]["uri"]
-        )
-        summary = run_texts_map(settings)
-        vectors = [row["vector"] for row in rows(summary, "text_vectors")]
-        assert len(vectors) == 24 and len({len(vector) for vector in vectors}) == 1
-        found = place(settings["store"], [str(new)], str(tmp_path), None, None)
-        assert len(found["texts"]) == 4
+@pytest.mark.parametrize(("unit", "of"), [("word", "embeddings"), ("character", "states")])
+def test_a_language_models_view_of_texts(
+    unit: str,
+    of: str,
+    miniature_run: Any,
+    character_run: dict[str, Any],
+    authors: Path,
+    tmp_path: Path,
+) -> None:
+    """By vectors or by states of a model that has read such sentences; a text of the map that is
+    placed again lies where it lay.
+    """
+    model = (miniature_run.summary if unit == "word" else character_run)["model"]["uri"]
+    settings = settings_of(
+        authors, tmp_path / "store", tokenise={"unit": unit}, average={"of": of}, model=model
+    )
+    summary = run_texts_map(settings)
+    vectors = [row["vector"] for row in rows(summary, "text_vectors")]
+    assert len(vectors) == 24 and len({len(vector) for vector in vectors}) == 1
+    old = sorted(authors.rglob("*.txt"))[-1]
+    found = place(settings["store"], [str(old)], str(tmp_path), None, None)["texts"]
+    titles = {row["book_id"]: row["title"] for row in rows(summary, "books")}
+    own = [row for row in rows(summary, "text_codes") if titles[row["book_id"]] == old.stem]
+    assert len(found) == len(own) == 4
+    for name in ("map_x", "map_y", "reconstruction_error"):
+        assert [text[name] for text in found] == pytest.approx([row[name] for row in own], abs=1e-4)
+    assert [text["cluster"] for text in found] == [row["cluster"] for row in own]
     assert tracking_uri() == miniature_run.tracking_uri

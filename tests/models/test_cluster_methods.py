@@ -104,7 +104,18 @@ def test_a_text_in_no_cluster_of_density_goes_to_the_nearest_without_membership(
 def test_what_has_no_clusters_of_density_is_one() -> None:
     codes_NC = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
     found = grouped(codes_NC, "hdbscan", 3, 0)
-    assert set(found.cluster_N) <= {0, 1, 2}
+    assert set(found.cluster_N) == {0} and not found.membership_N.any()
+
+
+@pytest.mark.parametrize("wanted", [2, 3])
+def test_clusters_of_density_are_kept_where_others_were_wanted(wanted: int) -> None:
+    random = np.random.default_rng(0)
+    truth_N = np.repeat(range(4), 30)
+    corners_42 = np.array([[0, 0], [9, 0], [0, 9], [9, 9]])
+    codes_NC = corners_42[truth_N] + random.normal(scale=0.1, size=(120, 2))
+    found = grouped(codes_NC.astype(np.float32), "hdbscan", wanted, 0)
+    assert found.cluster_N.tolist() == truth_N.tolist()
+    assert found.membership_N.mean() > 0.5
 
 
 def test_clusters_of_one_size_are_numbered_by_their_first_text() -> None:

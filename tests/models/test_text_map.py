@@ -1,9 +1,12 @@
 """A map in one file: it comes back as it was, and places texts where they belong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from models.clusterers import AnyClusterer
 from models.text_clusters import ClusterRecipe, cluster_texts
 from models.text_map import MappedTexts, TextMap
 from models.text_space import TextSpace, VectorSpace
@@ -22,18 +25,23 @@ def features(num_texts: int, seed: int) -> csr_matrix:
 
 @pytest.fixture(scope="module")
 def text_map() -> TextMap:
+    return mapped(RECIPE)
+
+
+def mapped(recipe: ClusterRecipe) -> TextMap:
     features_NV = features(30, 0)
-    space = TextSpace.of(features_NV, RECIPE.num_dimensions)
-    found = cluster_texts(space.points(features_NV), RECIPE, 2, 5)
+    space = TextSpace.of(features_NV, recipe.num_dimensions)
+    found = cluster_texts(space.points(features_NV), recipe, 2, 5)
     encoding = found.learned.encoding
     return TextMap(
         space,
-        RECIPE,
+        recipe,
         found.learned.model,
         MappedTexts(
             encoding.codes_NC,
             encoding.map_N2,
             found.grouping.cluster_N,
+            found.grouping.membership_N,
             [f"Book «{number}»" for number in range(30)],
             ["Chapter"] * 30,
             [["a", "b"], ["e"]],
@@ -66,6 +74,18 @@ def test_the_maps_own_texts_lie_where_they_lay(text_map: TextMap) -> None:
     assert (placed.cluster_M == text_map.texts.cluster_N).all()
     np.testing.assert_array_equal(placed.map_M2, text_map.texts.map_N2)
     assert placed.nearest_MJ[:, 0].tolist() == [*range(30)]
+
+
+CLUSTERERS: list[AnyClusterer] = ["kmeans", "gaussian_mixture", "hdbscan", "dec", "idec"]
+
+
+@pytest.mark.parametrize("clusterer", CLUSTERERS)
+def test_placed_texts_belong_as_surely_as_the_maps_own(clusterer: AnyClusterer) -> None:
+    of_it = mapped(replace(RECIPE, clusterer=clusterer))
+    placed = of_it.place(of_it.space.points(features(30, 0)))
+    assert placed.cluster_M.tolist() == of_it.texts.cluster_N.tolist()
+    own = of_it.texts.membership_N.mean()
+    assert placed.membership_M.mean() == pytest.approx(own, abs=0.05)
 
 
 def test_a_map_of_vectors_comes_back(text_map: TextMap) -> None:

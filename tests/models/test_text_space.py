@@ -119,6 +119,22 @@ def test_vectors_that_tell_nothing() -> None:
         VectorSpace.of(np.full((2, 4), np.nan, dtype=np.float32), 2)
 
 
+def test_texts_without_a_known_word_stand_nowhere() -> None:
+    vectors_NV = np.random.default_rng(1).normal(size=(9, 4)).astype(np.float32)
+    with_none_NV = np.concatenate([vectors_NV, np.zeros((2, 4), dtype=np.float32)])
+    space = VectorSpace.of(with_none_NV, 3)
+    np.testing.assert_array_equal(space.points(with_none_NV)[:9], space.points(vectors_NV))
+    np.testing.assert_array_equal(space.axes_VD, VectorSpace.of(vectors_NV, 3).axes_VD)
+    assert not space.points(with_none_NV)[9:].any()
+    assert not VectorSpace.of(with_none_NV[9:], 3).points(with_none_NV[9:]).any()
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (400, 400), (512, 1024)])
+def test_texts_that_are_all_alike_stand_nowhere(shape: tuple[int, int]) -> None:
+    features_NV = csr_matrix(np.full(shape, 1 / shape[1] ** 0.5, dtype=np.float32))
+    assert not TextSpace.of(features_NV, 50).points(features_NV).any()
+
+
 def test_neighbours_among_others_by_hand() -> None:
     others = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
     points = np.array([[0.8, 0.6]], dtype=np.float32)

@@ -402,6 +402,19 @@ def test_too_high_a_rate_is_found() -> None:
         list(Training(tiny_model(), STREAM, VALIDATION, recipe).run())
 
 
+def test_a_loss_beyond_any_perplexity_is_found() -> None:
+    model = tiny_model()
+
+    def train_and_stretch() -> None:
+        for _ in Training(model, STREAM, VALIDATION, replace(RECIPE, log_every_steps=1)).run():
+            with torch.no_grad():
+                for weight in model.parameters():
+                    weight.mul_(50.0)
+
+    with pytest.raises(TrainingDiverged, match=r"loss is \d+ nats a token at step \d+ of 16"):
+        train_and_stretch()
+
+
 def test_too_short_a_stream_is_refused() -> None:
     with pytest.raises(ValueError, match="3 tokens are too few for 3 lanes"):
         list(Training(tiny_model(), STREAM[:3], VALIDATION, RECIPE).run())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.forks import Fork
+from tests.servers.prefect_database import put_database
 
 ENDS_WITHIN_SECONDS = 600.0
 
@@ -57,5 +58,5 @@ def environment_at(home: Path, **more: str) -> dict[str, str]:
     """The environment of a user whose bookloom lives in a folder."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_"))}
     own = {"BOOKLOOM_HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "HOME": str(home)}
-    (home / "prefect").mkdir(parents=True, exist_ok=True)
+    put_database(home / "prefect")
     return {**inherited, **own, "DO_NOT_TRACK": "1", **more}
