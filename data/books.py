@@ -1,6 +1,16 @@
 """What every source of books hands on: a book with its sections, or a refusal with its reason."""
 
+import re
 from dataclasses import dataclass
+
+# A file's name, and what a parser quotes of a file, may hold what is no text, or what a terminal
+# obeys; tables, keys and messages may not.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def escaped(words: str) -> str:
+    """With escapes for control characters and for what is no valid UTF-8."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 @dataclass(frozen=True)
@@ -42,10 +52,14 @@ class Book:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An input that was refused: why, and what its owner can do about it."""
+    """An input that was refused: why, and what its owner can do about it; all of it is escaped."""
 
     source: str
     step: str
     reason: str
     remedy: str
     offset: int | None  # in bytes from the start of the source
+
+    def __post_init__(self) -> None:
+        for name in ("source", "reason", "remedy"):
+            object.__setattr__(self, name, escaped(getattr(self, name)))

@@ -73,6 +73,9 @@ def read_parquet(path: Path) -> Iterator[ParquetRow | Refusal]:
         yield Refusal(source, "read", refused.reason, refused.remedy, None)
     except FileNotFoundError:
         yield Refusal(source, "read", "There is no such file.", "Check the path.", None)
+    except UnicodeEncodeError:
+        reason, remedy = "Parquet files are opened by names in UTF-8 alone.", "Rename it."
+        yield Refusal(source, "read", reason, remedy, None)
     except (pa.ArrowException, OSError, ValueError) as error:
         what = f"It is damaged after {row} rows" if row else "It is no whole Parquet file"
         remedy = "Write or fetch the table anew from where it came."

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.archives import ArchiveLimits, RefusedMember, text_members
-from data.books import Book, Refusal
+from data.books import Book, Refusal, escaped
 from data.documents import Document, Unreadable, without
 from data.epub import read_epub
 from data.gutenberg import BoilerplateSettings, Fields, Receipt, boilerplate
@@ -33,10 +33,6 @@ from data.plays import read_play
 from data.raw_book import ARCHIVE, EPUB, HTML, MARKDOWN, PLAIN_TEXT, RawBook, media_type_of
 from data.settings import Settings
 from data.sources import Entry, Finding, labelled, raw_books
-
-# A file's name, and what a parser quotes of a file, may hold what is no text, or what a terminal
-# obeys; tables and messages may not.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Reading(Settings):
@@ -128,11 +124,11 @@ def _read_one(raw: RawBook, entry: Entry, reading: Reading) -> ReadBook:
     else:
         read = {HTML: read_html, MARKDOWN: read_markdown, PLAIN_TEXT: read_text}[raw.media_type]
         document = read(raw.content, raw.charset)
-    return _as_book(document, entry, reading, raw.source, _safe(Path(raw.name).stem), raw.content)
+    return _as_book(document, entry, reading, raw.source, escaped(Path(raw.name).stem), raw.content)
 
 
 def _refusal(source: str, error: Unreadable) -> Refusal:
-    return Refusal(_safe(source), "read", _safe(error.reason), error.remedy, error.offset)
+    return Refusal(source, "read", error.reason, error.remedy, error.offset)
 
 
 def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook | Refusal:
@@ -181,20 +177,20 @@ def _as_book(
     author = entry.author or document.author or header.author
     book = Book(
         book_id=f"{_slug(stem)}-{digest[:12]}",
-        title=_safe(
+        title=escaped(
             entry.title
             or document.title
             or header.title
             or re.sub(r"[\s_-]+", " ", stem).strip()
             or stem
         ),
-        author=_safe(author) if author else None,
+        author=escaped(author) if author else None,
         # Of a book of Project Gutenberg, EPUBs tell when it was put there.
         year=entry.year or (document.year if header.number is None else None),
-        genre=entry.genre,
+        genre=escaped(entry.genre) if entry.genre else None,
         language=entry.language or document.language or header.language,
-        source=_safe(source),
-        licence=_safe(document.licence) if document.licence else None,
+        source=escaped(source),
+        licence=escaped(document.licence) if document.licence else None,
         encoding=document.encoding,
         encoding_reason=document.encoding_reason,
         sha256=digest,
@@ -202,11 +198,6 @@ def _as_book(
         sections=document.sections or find_sections(document.text),
     )
     return ReadBook(book, receipt)
-
-
-def _safe(words: str) -> str:
-    """With escapes for control characters and for what is no valid UTF-8."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), words)
 
 
 def _slug(stem: str) -> str:

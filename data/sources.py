@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data import gutenberg_source, nltk_corpora, parquet_source
-from data.books import Refusal
+from data.books import Refusal, escaped
 from data.catalogue import CatalogueBook, read_catalogue
 from data.documents import Unreadable
 from data.download import Downloader, DownloadSettings
@@ -61,7 +61,8 @@ class Finding(Settings):
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that holds a book, or several: `place` is a path, or what the source was.
+    """Something that holds a book, or several: `place` is a path, or what the source was; `source`
+    names it to people, escaped.
 
     What is known of the book beforehand goes before what it says of itself.
     """
@@ -75,6 +76,9 @@ class Entry:
     year: int | None = None
     genre: str | None = None
     language: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", escaped(self.source))
 
 
 Find = Callable[[str, Finding], Iterable[Entry | Refusal]]

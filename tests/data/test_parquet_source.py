@@ -1,3 +1,4 @@
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,13 @@ def test_bad_rows_are_refused_and_the_others_read(tmp_path: Path) -> None:
         assert isinstance(item, Refusal)
         assert item.source == f"parquet:{path}#{row}"
         assert item.reason.startswith(f"Row {row}, counted from 0: {reasons[row]}")
+
+
+def test_a_name_that_is_not_utf_8_is_told_as_what_it_is(tmp_path: Path) -> None:
+    path = table(tmp_path, {"text": TEXTS}).rename(tmp_path / os.fsdecode(b"caf\xe9.parquet"))
+    refused = refusal(path)
+    assert refused.source == f"parquet:{tmp_path}/caf\\udce9.parquet"
+    assert refused.reason == "Parquet files are opened by names in UTF-8 alone."
 
 
 def test_a_string_that_is_no_unicode_is_refused_alone(tmp_path: Path) -> None:

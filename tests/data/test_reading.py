@@ -2,18 +2,24 @@ import codecs
 import os
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from data.book_schemas import REFUSALS
 from data.books import Book, Refusal
 from data.headings import FRONT_MATTER
+from data.parquet_source import read_parquet
 from data.reading import ReadBook, Reading, read_entry, words_digest
-from data.sources import Entry, Finding
+from data.sources import Entry, Finding, find_entries
+from data.store import Store
 from tests.data import epub_files
 
 TEST_DATA = Path(
@@ -177,10 +183,35 @@ def test_a_book_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
 
 
 def test_a_file_name_that_is_not_utf_8_can_be_stored(tmp_path: Path) -> None:
-    name = os.fsdecode(b"caf\xe9.txt")
-    book = read(tmp_path, b"Words.", name)
-    assert book.title == "caf\\udce9"
-    assert book.source == "caf\\udce9.txt"
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xe9.txt")).write_bytes(b"Words.")
+    (folder / os.fsdecode(b"\xe9\xe9.txt")).write_bytes(b"\0")
+    finding = Finding(folder_label="genre")
+    found = [*find_entries([str(folder)], finding), *read_parquet(folder / "gone.parquet")]
+    items: list[Any] = []
+    for one in found:
+        items += read_entry(one, finding, AS_USUAL) if isinstance(one, Entry) else [one]
+    [book, *refusals] = [one.book if isinstance(one, ReadBook) else one for one in items]
+    assert (book.title, book.genre) == ("\\udce9", "caf\\udce9")
+    names = ["\\udce9.txt", "\\udce9\\udce9.txt", "gone.parquet"]
+    shown = f"{tmp_path}/caf\\udce9"
+    assert [one.source for one in [book, *refusals]] == [
+        f"{shown}/{names[0]}",
+        f"{shown}/{names[1]}",
+        f"parquet:{shown}/{names[2]}",
+    ]
+
+    store = Store(str(tmp_path / "store"))
+    store.write_json("entries.json", {one.source: one.reason for one in refusals})
+    assert list(store.read_json("entries.json")) == [one.source for one in refusals]
+    rows = [asdict(refusal) for refusal in refusals]
+    with store.table_writer("refusals.parquet", REFUSALS, {}) as writer:
+        writer.write({name: [row[name] for row in rows] for name in REFUSALS.schema.names})
+    assert store.read_table("refusals.parquet").to_pylist() == rows
+    told = pa.table({name: [getattr(book, name)] for name in ("title", "genre", "source")})
+    pq.write_table(told, tmp_path / "book.parquet")
+    assert pq.read_table(tmp_path / "book.parquet") == told
 
 
 # Any bytes

@@ -428,6 +428,25 @@ def test_a_second_reading_is_reused_until_a_file_changes(tmp_path: Path) -> None
     assert again.reasons == [f"source {shelf / '1.txt'} changed"]
 
 
+def test_a_shelf_with_names_that_are_not_utf_8_is_read(tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    for number in range(2):
+        (shelf / f"{number}.txt").write_text(f"Book {number}. It says {number}.")
+    (shelf / os.fsdecode(b"caf\xe9.txt")).write_text("A book of coffee.")
+    (shelf / os.fsdecode(b"caf\xe9\xe9.txt")).write_bytes(b"")
+    settings = ReadSettings(books=(str(shelf),))
+    made = read.fn(context(tmp_path / "store"), settings)
+    rows = {
+        name: Store(str(tmp_path / "store")).read_table(table.name).to_pylist()
+        for name, table in made.tables.items()
+    }
+    coffee = rows["books"][-1]
+    assert (coffee["title"], coffee["source"]) == ("caf\\udce9", f"{shelf}/caf\\udce9.txt")
+    assert [row["source"] for row in rows["refusals"]] == [f"{shelf}/caf\\udce9\\udce9.txt"]
+    assert read.fn(context(tmp_path / "store"), settings).reused
+
+
 def test_what_a_catalogue_tells_counts_like_the_books_themselves(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / f"{number}.txt").write_text(f"Book {number}. It says {number}.")
