@@ -13,7 +13,7 @@ import httpx
 from data.documents import Unreadable
 from data.pinned_transport import Interrupted
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})", re.ASCII)
 
 
 class ArrivingBody:

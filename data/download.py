@@ -33,6 +33,8 @@ _PAGE_START = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*+<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+# The standard library's reading of a Content-Type ends in errors of its own where that is odd.
+_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]{1,40})", re.IGNORECASE | re.ASCII)
 _REASONS = {
     401: "its server asks for a password",
     403: "its server forbids it",
@@ -183,7 +185,7 @@ class Downloader:
                         return str(answer.next_request.url)
                     _refuse_status(url, answer)
                     return _fetched(url, body.read(url, answer), answer)
-            except httpx.RemoteProtocolError as error:
+            except (httpx.RemoteProtocolError, UnicodeError) as error:
                 raise Unreadable(f"{url} leads to no address: {error}", _LOOK) from error
 
     @cached_property
@@ -195,18 +197,20 @@ def _checked_url(url: str) -> httpx.URL:
     """The URL without its fragment, which is never sent."""
     try:
         parsed = httpx.URL(url).copy_with(fragment=None)
-    except httpx.InvalidURL as error:
-        raise Unreadable(f"{url!r} is no URL: {error}.", "Check the address.") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+        host = parsed.host  # decoded only now
+    except (httpx.InvalidURL, UnicodeError) as error:
+        reason = str(error).rstrip(".")
+        raise Unreadable(f"{url!r} is no URL: {reason}.", "Check the address.") from None
+    if parsed.scheme not in ("http", "https") or not host:
         raise Unreadable(
             f"{url!r} is no address on the web.", "Give a URL that begins with https:// or http://."
         )
-    if "%" in parsed.host or (parsed.port or 0) >= 2**16:
+    if "%" in host or (parsed.port or 0) >= 2**16:
         reason = f"{url!r} is no URL: no host or port can be called so."
         raise Unreadable(reason, "Check the address.")
     if parsed.userinfo:
         raise Unreadable(
-            f"The URL of {parsed.host} has a user's name or password in it.",
+            f"The URL of {host} has a user's name or password in it.",
             "Tables and logs would keep it: save the file and name its path.",
         )
     return parsed
@@ -236,18 +240,19 @@ def _retry_after_seconds(headers: httpx.Headers) -> float | None:
 def _date(value: str) -> datetime | None:
     try:
         parsed = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a year of twenty digits
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _fetched(url: httpx.URL, content: bytes, answer: httpx.Response) -> Fetched:
-    content_type = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    told = answer.headers.get("Content-Type", "")
+    content_type, charset = told.split(";")[0].strip().lower(), _CHARSET.search(told)
     return Fetched(
         content=content,
         url=str(url),
         content_type=content_type or None,
-        charset=answer.charset_encoding,
+        charset=charset[1].lower() if charset else None,
         sha256=sha256(content).hexdigest(),
     )
 

@@ -251,6 +251,34 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks(
     assert waits == [seconds]
 
 
+def test_a_time_that_no_calendar_has_is_no_time(
+    server: Server, tmp_path: Path, waits: Patience
+) -> None:
+    far = answer(503, Retry_After="Mon, 01 Jan 99999999999999999999 00:00:00 GMT")
+    server.answers["/emma.txt"] = [far, answer(200, TEXT)]
+    assert waits.downloader(tmp_path, first_wait_seconds=8).fetch(URL).content == TEXT
+    [wait] = waits
+    assert 4 <= wait <= 8
+
+
+@pytest.mark.parametrize(
+    ("content_type", "charset"),
+    [
+        ("text/plain; Charset=UTF-8", "utf-8"),
+        ("text/plain;format=flowed; charset = \"ISO-8859-1\"", "iso-8859-1"),
+        ("text/plain; charset*= \\''%)", None),
+        ("text/plain; charset=", None),
+        ("text/plain", None),
+    ],
+)
+def test_any_content_type_is_read(
+    content_type: str, charset: str | None, server: Server, tmp_path: Path, waits: Patience
+) -> None:
+    server.answers["/emma.txt"] = [answer(200, TEXT, Content_Type=content_type)]
+    fetched = waits.downloader(tmp_path).fetch(URL)
+    assert (fetched.content_type, fetched.charset) == ("text/plain", charset)
+
+
 @pytest.mark.parametrize("bad", [silent, drip, drip_of_headers])
 def test_a_slow_server_is_given_up(
     bad: Answer, server: Server, tmp_path: Path, waits: Patience
@@ -306,6 +334,10 @@ def test_a_cut_body_goes_on_where_it_ended(server: Server, tmp_path: Path, waits
         (answer(200, TEXT), "the text changed, or it can't send parts"),
         (answer(416), "nothing is there from byte 7000 on"),
         (resumable(10**6, etag='"two"')[0], "a part of another version"),
+        (
+            answer(206, TEXT[7000:], ETag='"one"', Content_Range=f"bytes {'0' * 5000}7000-1/2"),
+            "a place of 5,000 digits",
+        ),
     ],
 )
 def test_a_body_that_changed_is_read_from_its_beginning(
@@ -433,6 +465,7 @@ def test_redirections_come_to_an_end(server: Server, tmp_path: Path, waits: Pati
         ("http://me:word@books.example/secret", "a user's name or password"),
         ("http://[oops/secret", "is no URL"),
         ("http://0177.0.0.1/secret", "leads to no address"),
+        ("https://xn--a/secret", "leads to no address"),
     ],
 )
 def test_redirections_lead_to_no_forbidden_place(
@@ -579,6 +612,8 @@ def test_an_unknown_host_may_be_known_later(
         ("http://0177.0.0.1/", "is no URL"),
         ("http://books.example:99999/", "is no URL"),
         ("http://[fe80::1%25eth0]/", "is no URL"),
+        ("https://xn--a/", "is no URL"),
+        ("https://books.example/caf\udce9.txt", "is no URL"),
         (f"http://{'a' * 70}.example/", "no host's name|is no URL"),
     ],
 )
