@@ -13,12 +13,14 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from data.filesystems import told
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class _Note(BaseModel):
 
 
 class DownloadCache:
-    """A folder of downloads; it is made when something is first put there."""
+    """A folder of downloads; it is made when something is first put there.
+
+    Where it can't be used, such as on a full disk, all methods raise `StoreTrouble`.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,8 +60,9 @@ class DownloadCache:
     def get(self, url: str) -> Fetched | None:
         """What was put there under a URL, if all of it is still there and whole."""
         try:
-            note = _Note.model_validate_json(self._note_path(url).read_bytes())
-            content = (self._folder / "contents" / note.sha256).read_bytes()
+            with self._told():
+                note = _Note.model_validate_json(self._note_path(url).read_bytes())
+                content = (self._folder / "contents" / note.sha256).read_bytes()
         except (FileNotFoundError, ValidationError):
             return None
         if note.url != url or sha256(content).hexdigest() != note.sha256:
@@ -65,7 +71,6 @@ class DownloadCache:
 
     def put(self, url: str, fetched: Fetched) -> None:
         """Keep what a URL holds. The content is written first: a note means a whole content."""
-        _publish(self._folder / "contents" / fetched.sha256, fetched.content)
         note = _Note(
             url=url,
             final_url=fetched.url,
@@ -74,7 +79,9 @@ class DownloadCache:
             num_bytes=len(fetched.content),
             sha256=fetched.sha256,
         )
-        _publish(self._note_path(url), note.model_dump_json(indent=1).encode())
+        with self._told():
+            _publish(self._folder / "contents" / fetched.sha256, fetched.content)
+            _publish(self._note_path(url), note.model_dump_json(indent=1).encode())
 
     @contextmanager
     def turn(
@@ -89,8 +96,9 @@ class DownloadCache:
         The last turn may have been another process's: together they are one visitor to the host.
         """
         path = self._folder / "turns" / _digest(host)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             last = os.fstat(descriptor)
@@ -100,10 +108,14 @@ class DownloadCache:
             try:
                 yield
             finally:
-                os.pwrite(descriptor, b".", 0)  # an empty file: nobody was there yet
-                os.utime(descriptor, (clock(), clock()))
+                with self._told():
+                    os.pwrite(descriptor, b".", 0)  # an empty file: nobody was there yet
+                    os.utime(descriptor, (clock(), clock()))
         finally:
             os.close(descriptor)
+
+    def _told(self) -> AbstractContextManager[None]:
+        return told(str(self._folder), is_local=True)
 
     def _note_path(self, url: str) -> Path:
         return self._folder / "notes" / f"{_digest(url)}.json"

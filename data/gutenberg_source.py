@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from data.documents import Unreadable
-from data.download import Downloader, NotThere
+from data.download import Downloader, NotThere, Unreachable
 from data.download_cache import Fetched
 from data.raw_book import EPUB, PLAIN_TEXT, RawBook
 
@@ -30,7 +30,8 @@ def fetch_gutenberg(source: str, downloader: Downloader, mirror: str = MIRROR) -
         mirror: the URL under which the mirror's tree begins.
 
     Raises:
-        Unreadable: it is no number of a book, or the mirror does not give it; see `Downloader`.
+        Unreachable: the mirror fails in ways that may pass; see `Downloader`.
+        Unreadable: it is no number of a book, or the mirror has it nowhere.
     """
     number = _number(source)
     found = cached_gutenberg(source, downloader, mirror)
@@ -78,11 +79,18 @@ def _number(source: str) -> int:
 def _first_there(
     number: int, urls: list[str], downloader: Downloader, mirror: str
 ) -> tuple[str, Fetched]:
+    first: Unreadable | None = None
     for url in urls:
         try:
             return url, downloader.fetch(url)
         except NotThere:
             continue
+        except Unreachable:
+            raise
+        except Unreadable as error:  # mirrors answer with pages or 403 where they have nothing
+            first = first or error
+    if first is not None:
+        raise first
     raise Unreadable(
         f"{mirror} holds neither a text nor an EPUB of book {number}.",
         "Check the number on gutenberg.org; some are of recordings or pictures. A new book reaches"

@@ -4,6 +4,7 @@
 server; the server's own address, 127.0.0.1, stays what it is: a private one.
 """
 
+import errno
 import gzip
 import json
 import socket
@@ -26,6 +27,7 @@ from cryptography.x509.oid import NameOID
 
 from data.documents import Unreadable
 from data.download import Downloader, DownloadSettings, NotThere, Unreachable
+from data.filesystems import StoreTrouble
 from data.pinned_transport import checked_addresses
 
 TEXT = b"It is a truth universally acknowledged. " * 500
@@ -717,13 +719,34 @@ def test_a_write_that_fails_leaves_nothing(
     server: Server, tmp_path: Path, waits: Patience, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     server.answers["/emma.txt"] = [answer(200, TEXT)]
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(StoreTrouble, match="No space left on device") as raised:
         waits.downloader(tmp_path).fetch(URL)
+    assert raised.value.remedy.startswith("Free some space")
     assert_nothing_is_kept(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    server: Server, tmp_path: Path, waits: Patience, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers["/emma.txt"] = [answer(200, TEXT)]
+    (tmp_path / "file").touch()
+    below = waits.downloader(tmp_path / "file" / "downloads")
+    for use in (below.cached, below.fetch):
+        with pytest.raises(StoreTrouble, match="file/downloads cannot be used: Not a directory"):
+            use(URL)
+
+    def forbid(path: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", forbid)
+    with pytest.raises(StoreTrouble, match="Permission denied") as raised:
+        waits.downloader(tmp_path / "home").fetch(URL)
+    assert raised.value.remedy.startswith("Make it writable to you")
+    assert server.asked == []
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from data.raw_book import EPUB, PLAIN_TEXT
 
 
 class Mirror(ThreadingHTTPServer):
-    """Holds some files; a file that is None makes it fail."""
+    """Holds some files; one that is a number makes it answer with this status."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes | None] = {}
+        self.files: dict[str, bytes | int] = {}
         self.asked: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -27,12 +27,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        body = self.server.files.get(self.path, b"")
-        self.send_response(500 if body is None else 200 if body else 404)
+        held = self.server.files.get(self.path, 404)
+        status, body = (held, b"") if isinstance(held, int) else (200, held)
+        self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(body or b"")))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body or b"")
+        self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -94,17 +95,34 @@ def test_a_mirror_without_the_book_is_said(mirror: Mirror, downloader: Downloade
     assert len(mirror.asked) == 9
 
 
-def test_other_files_stand_in_for_missing_ones_alone(
+PAGE = b"<!DOCTYPE html><title>Are you a robot?</title>"
+
+
+def test_other_files_do_not_stand_in_for_one_that_may_be_had_later(
     mirror: Mirror, downloader: Downloader
 ) -> None:
-    mirror.files["/files/11/11-0.txt"] = b"Alice"
-    mirror.files["/cache/epub/11/pg11.txt"] = None
+    mirror.files |= {"/files/11/11-0.txt": b"Alice", "/cache/epub/11/pg11.txt": 500}
     with pytest.raises(Unreachable, match="status 500"):
         fetch_gutenberg("gutenberg:11", downloader, mirror.url)
-    mirror.files["/cache/epub/11/pg11.txt"] = b"<!DOCTYPE html><title>Are you a robot?</title>"
-    with pytest.raises(Unreadable, match="is a web page"):
-        fetch_gutenberg("gutenberg:11", downloader, mirror.url)
     assert set(mirror.asked) == {"/cache/epub/11/pg11.txt"}
+
+
+@pytest.mark.parametrize("refused", [PAGE, 403])
+def test_other_files_stand_in_for_what_is_refused(
+    refused: bytes | int, mirror: Mirror, downloader: Downloader
+) -> None:
+    mirror.files |= {"/cache/epub/11/pg11.txt": refused, "/files/11/11-8.txt": b"Alice"}
+    assert fetch_gutenberg("gutenberg:11", downloader, mirror.url).content == b"Alice"
+    assert len(mirror.asked) == 3
+
+
+def test_the_first_refusal_is_told_where_nothing_is_had(
+    mirror: Mirror, downloader: Downloader
+) -> None:
+    mirror.files |= {"/files/11/11-0.txt": PAGE, "/files/11/11-8.txt": 403}
+    with pytest.raises(Unreadable, match=r"11-0\.txt is a web page"):
+        fetch_gutenberg("gutenberg:11", downloader, mirror.url)
+    assert len(mirror.asked) == 9
 
 
 @pytest.mark.parametrize(
