@@ -11,6 +11,7 @@
 What a catalogue says of a book counts more than what the book's file says of itself.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ from data.errors import UserMistake
 
 PACKAGED_CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
-_NO_PATH = re.compile(r"plays|(?:gutenberg|nltk):.*|https?://.*", re.DOTALL)
-_PATH = re.compile(r"(?P<prefix>parquet:|)(?P<path>.+)", re.DOTALL)
+_NO_PATH = re.compile(r"plays|(?i:(?:gutenberg|nltk):|[a-z][a-z0-9+.-]+://).*", re.DOTALL)
+_PATH = re.compile(r"(?P<prefix>(?i:parquet:)|)(?P<path>.+)", re.DOTALL)
 _LANGUAGE = re.compile("[a-z]{2}")
 
 
@@ -86,7 +87,7 @@ def _read_book(entry: object, place: str, folder: Path) -> CatalogueBook:
         _check_value(key, value, place)
     if "source" not in entry:
         raise UserMistake(f"{place} has no source.", 'Add one, such as source = "emma.txt".')
-    if entry["source"].endswith(".toml") and not _NO_PATH.fullmatch(entry["source"]):
+    if entry["source"].lower().endswith(".toml") and not _NO_PATH.fullmatch(entry["source"]):
         raise UserMistake(
             f"{place} has a catalogue as its source, {entry['source']!r}.",
             "Name that catalogue itself where you name this one.",
@@ -115,6 +116,6 @@ def _placed(source: str, folder: Path) -> str:
         return source
     found = _PATH.fullmatch(source)
     assert found is not None  # a source is never empty
-    is_pattern = has_magic(found["path"]) and not (folder / found["path"]).exists()
+    is_pattern = has_magic(found["path"]) and not os.path.exists(folder / found["path"])
     base = Path(escape(str(folder))) if is_pattern else folder
     return found["prefix"] + str(base / found["path"])

@@ -11,6 +11,8 @@
 `data.reading` reads what is found.
 """
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -29,11 +31,13 @@ from data.nltk_corpora import read_nltk
 from data.plays import play_paths
 from data.raw_book import ARCHIVE_SUFFIX, SUFFIXES, RawBook, media_type_of
 from data.settings import Settings
+from data.shelf_files import book_files
 
 PACKAGED_PLAYS = "plays"
 CATALOGUE = ".toml"
 WEB = ("http://", "https://")
 NO_PATHS = (*WEB, gutenberg_source.PREFIX, nltk_corpora.PREFIX, parquet_source.PREFIX)
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # C:/ is a drive
 Kind = Literal["play", "file", "gutenberg", "url", "nltk", "parquet"]
 
 _UNREADABLE: dict[type[Exception], tuple[str, str]] = {
@@ -106,9 +110,10 @@ def find_entries(
     Raises:
         UserMistake: the packaged plays are asked for and not installed, or a catalogue is none.
     """
-    for source in sources:
+    for source in map(_with_small_scheme, sources):
+        is_path = not (source.startswith(NO_PATHS) or _SCHEME.match(source))
         try:
-            if source.endswith(CATALOGUE) and not source.startswith(NO_PATHS):
+            if is_path and source.lower().endswith(CATALOGUE):
                 for book in read_catalogue(Path(source)):
                     for found in find_entries([book.source], finding, find):
                         is_refusal = isinstance(found, Refusal)
@@ -117,6 +122,13 @@ def find_entries(
                 yield from (find or find_source)(source, finding)
         except Unreadable as error:
             yield Refusal(source, "read", error.reason, error.remedy, error.offset)
+
+
+def _with_small_scheme(source: str) -> str:
+    """`HTTPS://Example.org/A.txt` as `https://Example.org/A.txt`."""
+    known = (prefix for prefix in NO_PATHS if source.lower().startswith(prefix))
+    prefix = next(known, "")
+    return prefix + source[len(prefix) :]
 
 
 def needs_download(source: str, finding: Finding) -> bool:
@@ -166,11 +178,13 @@ def raw_books(entry: Entry, finding: Finding) -> Iterator[RawBook]:
         try:
             content = path.read_bytes()
         except (OSError, ValueError) as error:
-            reason, remedy = _UNREADABLE.get(
-                type(error), (f"It can't be read: {error}.", "Copy it to another place.")
-            )
-            raise Unreadable(reason, remedy) from None
+            raise _unreadable(error) from None
         yield RawBook(entry.source, path.name, media_type_of(path.name, content), content)
+
+
+def _unreadable(error: Exception) -> Unreadable:
+    otherwise = (f"It can't be read: {error}.", "Copy it to another place.")
+    return Unreadable(*_UNREADABLE.get(type(error), otherwise))
 
 
 def content_digest(entry: Entry, finding: Finding) -> str:
@@ -213,24 +227,33 @@ def find_source(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
     elif source.startswith(parquet_source.PREFIX):
         path = Path(source.removeprefix(parquet_source.PREFIX))
         yield Entry("parquet", source, str(path), _size(path))
+    elif scheme := _SCHEME.match(source):
+        raise Unreadable(
+            f"Books are not fetched by {scheme[0]}.",
+            "Give an address that begins with https:// or http://, or save the file and name its"
+            " path.",
+        )
     else:
         yield from _find_files(source, finding)
 
 
 def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
     path = Path(source)
-    if path.is_dir():
-        inside = path.rglob("*")
-        paths = [inner for inner in inside if inner.suffix.lower() in SUFFIXES and inner.is_file()]
+    shut: list[OSError] = []
+    if os.path.isdir(path):
+        paths = list(book_files(path, shut.append))
         reason = f"The folder holds no files of the kinds {', '.join(SUFFIXES)}."
-    elif has_magic(source) and not path.exists():
-        paths = [found for found in map(Path, glob(source, recursive=True)) if found.is_file()]
+    elif has_magic(source) and not os.path.exists(path):
+        paths = [Path(found) for found in glob(source, recursive=True) if os.path.isfile(found)]
         reason = "No file matches the pattern."
     else:
         yield _file_entry(path, source, finding)
         return
-    if not paths:
+    if not (paths or shut):
         yield Refusal(source, "read", reason, "Check the path, or put books there.", None)
+    for error in sorted(shut, key=lambda one: str(one.filename)):
+        why = _unreadable(error)
+        yield Refusal(str(error.filename), "read", why.reason, why.remedy, None)
     for found in sorted(paths):
         yield _file_entry(found, str(found), finding)
 

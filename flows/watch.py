@@ -16,6 +16,7 @@ import os
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from data.raw_book import SUFFIXES
+from data.shelf_files import book_files
 from flows.prefect_api import PrefectApi
 
 EVENT = "bookloom.shelf.changed"
@@ -167,12 +168,14 @@ def _shown(name: str) -> str:
 def _stamps(folder: Path) -> dict[str, Stamp]:
     """The files that are books by their name, as `data.sources` finds them in a folder."""
     stamps = {}
-    for path in folder.rglob("*"):
-        if path.suffix.lower() in SUFFIXES:
-            try:
-                status = path.stat()
-            except OSError:
-                continue
-            if path.is_file():
-                stamps[path.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
+    for path in book_files(folder, _unless_forbidden) if folder.is_dir() else ():
+        with suppress(OSError):
+            status = path.stat()
+            stamps[path.relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
     return stamps
+
+
+def _unless_forbidden(error: OSError) -> None:
+    """A folder that goes while it is looked at is no sign that its books went with it."""
+    if not isinstance(error, PermissionError):
+        raise error

@@ -61,6 +61,7 @@ def test_paths_are_joined_to_the_folder_of_the_catalogue(shelf: Path) -> None:
         f"parquet:{shelf}/d.parquet",
     ]
     others = ["plays", "gutenberg:11", "nltk:gutenberg", "https://books.example/a.txt"]
+    others += ["HTTPS://books.example/b.txt", "Gutenberg:12", "s3://shelf/c.txt"]
     assert sources(shelf, *others) == others
     assert sources(shelf, "./plays") == [f"{shelf}/plays"]
 
@@ -140,6 +141,6 @@ def test_the_packaged_catalogue_names_famous_books() -> None:
 
 def test_a_catalogue_names_no_catalogues(tmp_path: Path) -> None:
     with pytest.raises(UserMistake, match="book 1 has a catalogue as its source"):
-        sources(tmp_path, "catalogue.toml")
+        sources(tmp_path, "Catalogue.TOML")
     address = "https://example.org/shelf.toml"
     assert sources(tmp_path, address) == [address]

@@ -267,7 +267,7 @@ def test_a_time_that_no_calendar_has_is_no_time(
     ("content_type", "charset"),
     [
         ("text/plain; Charset=UTF-8", "utf-8"),
-        ("text/plain;format=flowed; charset = \"ISO-8859-1\"", "iso-8859-1"),
+        ('text/plain;format=flowed; charset = "ISO-8859-1"', "iso-8859-1"),
         ("text/plain; charset*= \\''%)", None),
         ("text/plain; charset=", None),
         ("text/plain", None),

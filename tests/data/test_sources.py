@@ -1,7 +1,9 @@
+import errno
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +100,83 @@ def test_a_source_without_books_is_refused(shelf: Path) -> None:
         "No file matches the pattern.",
         "There is no such file.",
     ]
+
+
+def test_a_folder_that_cannot_be_entered_is_refused_by_its_name(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shelf / "inner" / "deeper").mkdir()
+    look = os.scandir
+
+    def forbid(folder: str) -> Any:
+        if folder.endswith("inner"):
+            raise PermissionError(errno.EACCES, "Permission denied", folder)
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", forbid)
+    refusal, *books = read_books(["shelf"])
+    assert [one.source for one in books] == ["shelf/a.TXT", "shelf/b.txt", "shelf/z.txt"]
+    told = ("You are not permitted to read it.", "Change its permissions.")
+    assert refusal == Refusal("shelf/inner", "read", *told, None)
+    assert read_books(["shelf/inner"]) == [refusal]
+
+
+def test_a_name_that_no_file_can_have_is_refused(shelf: Path) -> None:
+    for name in ("x" * 300, "shelf/[1]" + "x" * 300):
+        [refusal] = read_books([name])
+        assert isinstance(refusal, Refusal)
+        assert refusal.source == name
+    assert "File name too long" in read_books(["x" * 300])[0].reason  # type: ignore[union-attr]
+
+
+def test_a_linked_folder_is_read_once_and_a_circle_comes_to_an_end(
+    shelf: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere" / "deeper").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deeper" / "d.txt").write_text("Fourth.")
+    (tmp_path / "elsewhere" / "back").symlink_to(shelf)
+    (shelf / "a").symlink_to("inner")  # which is really there by another name
+    (shelf / "k").symlink_to(tmp_path / "elsewhere")
+    (shelf / "l").symlink_to(tmp_path / "elsewhere")
+    (shelf / "up").symlink_to("..")
+    (shelf / "itself").symlink_to("itself")
+    (shelf / "linked.txt").symlink_to("b.txt")
+    (shelf / "nowhere.txt").symlink_to("gone.txt")
+    assert [item.source for item in read_books(["shelf"])] == [
+        "shelf/a.TXT",
+        "shelf/b.txt",
+        "shelf/inner/c.txt",
+        "shelf/k/deeper/d.txt",
+        "shelf/linked.txt",
+        "shelf/z.txt",
+    ]
+
+
+def test_a_scheme_and_an_ending_may_be_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("Book.")
+    (tmp_path / "C.TOML").write_text("[[books]]\nsource = 'b.txt'\ntitle = 'Told'")
+    finding = Finding(downloads=str(tmp_path))
+    address, number, told = find_entries(
+        ["HTTPS://127.0.0.1/a.txt", "Gutenberg:abc", str(tmp_path / "C.TOML")], finding
+    )
+    assert isinstance(address, Refusal) and isinstance(number, Refusal)
+    assert address.source == "https://127.0.0.1/a.txt"
+    assert "loopback" in address.reason
+    assert "'abc' is no number" in number.reason
+    assert isinstance(told, Entry) and told.title == "Told"
+
+
+@pytest.mark.parametrize("source", ["s3://shelf/a.txt", "FTP://host/shelf.toml", "file:///a.txt"])
+def test_an_address_of_another_kind_is_refused_by_its_scheme(source: str, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(f"[[books]]\nsource = '{source}'")
+    for named in (source, str(tmp_path / "c.toml")):
+        [refusal] = find_entries([named], FINDING)
+        assert isinstance(refusal, Refusal)
+        assert refusal.source == source
+        scheme = source.split("//")[0]
+        assert refusal.reason == f"Books are not fetched by {scheme}//."
+    [drive] = find_entries(["c://a.txt"], FINDING)
+    assert isinstance(drive, Entry)
 
 
 def test_an_address_is_no_catalogue_whatever_it_ends_in(tmp_path: Path) -> None:
