@@ -11,6 +11,7 @@ from typing import Any
 from data.books import Refusal
 from data.languages import LanguageDetector, language_sample
 from data.reading import Reading, words_digest
+from data.repeats import Repeats
 from data.sources import Finding
 from tasks.seams.user_books import read_sources
 
@@ -23,14 +24,14 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
     """
     held: list[dict[str, Any]] = []
     refusals: list[dict[str, Any]] = []
-    first_of: dict[str, str] = {}
+    repeats = Repeats()
     detector = LanguageDetector()
     for item in read_sources(sources, finding, reading):
         if isinstance(item, Refusal):
             refusals.append(asdict(item))
             continue
         book = item.book
-        words = words_digest(book.text)
+        repeat = repeats.take(book.book_id, book.sha256, words_digest(book.text))
         known = ("book_id", "title", "author", "year", "genre", "source", "licence")
         held.append(
             {
@@ -40,9 +41,8 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
                 "encoding_reason": book.encoding_reason,
                 "num_characters": len(book.text),
                 "sections": [section.heading for section in book.sections],
-                "repeats": first_of.get(words),
+                "repeats": repeat.book_id if repeat else None,
                 "receipt": asdict(item.receipt),
             }
         )
-        first_of.setdefault(words, book.book_id)
     return {"books": held, "refusals": refusals}

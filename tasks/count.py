@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from data.book_schemas import SECTIONS, SENTENCES, SPELLING_COUNTS, TOKEN_COUNTS, VOCABULARY
 from data.errors import UserMistake
@@ -36,9 +37,9 @@ class CountSettings(Settings):
 
     lower_case: bool = True
     """Fold tokens to lower case."""
-    minimum_count: int = 2
+    minimum_count: int = Field(2, ge=1)
     """Rarer tokens are `_unknown_`."""
-    maximum_types: int | None = None
+    maximum_types: int | None = Field(None, ge=1)
     """Keep only so many types, the most frequent."""
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from data.book_schemas import (
     BOOK_DRAFTS,
@@ -34,6 +35,7 @@ from data.errors import UserMistake
 from data.languages import LanguageDetector, language_sample
 from data.model_schemas import WARM_START_SECTIONS
 from data.reading import ReadBook, Reading, read_entry, words_digest
+from data.repeats import Repeats
 from data.settings import Settings
 from data.sources import Entry, Finding, content_digest, told_of
 from data.splits import assign_splits, section_splits
@@ -61,7 +63,7 @@ class ReadSettings(Settings):
     reading: Reading = Reading()
     split_seed: int = 0
     """Chooses the books that are held out, unless they are the plays, whose split is fixed."""
-    shard_megabytes: float = 16.0
+    shard_megabytes: float = Field(16.0, gt=0)
     """Sources of about this size are read together, and stay together in all later steps. It
     bounds what each worker holds in memory, and changes no digest."""
 
@@ -264,24 +266,17 @@ def _drafts(run: StepRun, learned_from: set[str]) -> Iterator[_Draft]:
 
 
 def _take_once(drafts: Iterable[_Draft]) -> Iterator[Refusal]:
-    """Leave out every book whose words, or whose bytes in another format, were read before."""
-    first_of: dict[str, _Draft] = {}
+    """Leave out every book whose words, or whose bytes in another format, were taken before."""
+    repeats = Repeats()
     for draft in drafts:
-        same_words = first_of.setdefault(draft.words_sha256, draft)
-        same_bytes = first_of.setdefault(draft.book_id, draft)
-        if same_words is draft and same_bytes is draft:
+        repeat = repeats.take(draft.book_id, draft.sha256, draft.words_sha256)
+        if repeat is None:
             continue
         draft.is_taken = False
-        first = same_words if same_words is not draft else same_bytes
-        how = (
-            "word for word" if draft.sha256 != first.sha256
-            else "byte for byte" if draft.words_sha256 == first.words_sha256
-            else "byte for byte, in another format"
-        )  # fmt: skip
         yield Refusal(
             source=draft.source,
             step="read",
-            reason=f"It repeats {first.book_id}, {how}; a book is taken once.",
+            reason=f"It repeats {repeat.book_id}, {repeat.how}; a book is taken once.",
             remedy="Nothing needs doing; leave it out to silence this.",
             offset=None,
         )

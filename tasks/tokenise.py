@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from data.book_schemas import BOOKS, PUNKT, SECTIONS, SENTENCES
 from data.languages import UNKNOWN_LANGUAGE
@@ -41,7 +42,7 @@ class TokeniseSettings(Settings):
 
     unit: Unit = "word"
     """What a token is, in this and in every later step: a word or a character."""
-    punkt_sample_characters: int = 4_000_000
+    punkt_sample_characters: int = Field(4_000_000, ge=1)
     """Sentence boundaries are learned from at most so much training text in each language."""
 
 

@@ -73,6 +73,15 @@ def test_changes_are_told_by_name(folder: Path, clock: Any) -> None:
     }
 
 
+def test_books_of_a_linked_folder_are_told_as_they_are_read(folder: Path, clock: Any) -> None:
+    shelf = watcher(folder)
+    (folder.parent / "elsewhere").mkdir()
+    (folder.parent / "elsewhere" / "one.txt").write_text("One.")
+    (folder / "linked").symlink_to(folder.parent / "elsewhere")
+    (folder / "linked" / "back").symlink_to(folder)
+    assert names(shelf, seen(shelf, clock))["added"] == ["linked/one.txt"]
+
+
 def test_a_shelf_that_is_gone_is_told_of_when_it_has_books_again(folder: Path, clock: Any) -> None:
     shelf = watcher(folder)
     (folder / "one.txt").write_text("One.")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ import pyarrow as pa
 import pytest
 
 from data.errors import UserMistake
+from data.reading import Reading
+from data.sources import Finding
 from data.store import Store
 from models.special_tokens import END, START, UNKNOWN
 from models.vocabulary import UNITS, Unit, Vocabulary
+from tasks.books import books as look_at_books
 from tasks.count import CountSettings, count
 from tasks.encode import (
     EncodedSection,
@@ -362,6 +366,24 @@ def test_settings_of_the_vocabulary(miniature_shelf: Path, tmp_path: Path) -> No
         CountSettings(least_count=3)  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(
+    ("settings", "name", "least"),
+    [
+        (TokeniseSettings, "punkt_sample_characters", 1),
+        (CountSettings, "minimum_count", 1),
+        (CountSettings, "maximum_types", 1),
+        (ReadSettings, "shard_megabytes", 1e-6),
+    ],
+)
+def test_settings_that_leave_nothing_are_refused(
+    settings: Callable[..., Any], name: str, least: float
+) -> None:
+    assert getattr(settings(**{name: least}), name) == least
+    for value in (0, -3):
+        with pytest.raises(ValueError, match=name):
+            settings(**{name: value})
+
+
 def test_sentence_boundaries_are_learned_from_training_text_alone(
     miniature_shelf: Path, tmp_path: Path
 ) -> None:
@@ -474,6 +496,32 @@ def test_the_same_bytes_in_two_formats_are_taken_once(tmp_path: Path) -> None:
     assert [Path(row["source"]).name for row in rows["books"]] == ["n.md"]
     [refusal] = rows["refusals"]
     assert refusal["reason"].endswith("byte for byte, in another format; a book is taken once.")
+
+
+def test_a_book_repeats_only_what_was_taken(tmp_path: Path) -> None:
+    """Two files of the same bytes, as text and as Markdown, and one of the Markdown's words."""
+    shelf = tmp_path / "shelf"
+    for folder, name, text in (
+        ("1", "x.txt", "See [the sea](https://sea.example)."),
+        ("2", "x.md", "See [the sea](https://sea.example)."),
+        ("3", "y.txt", "See the sea."),
+        ("4", "z.txt", "See the  sea!"),
+    ):
+        (shelf / folder).mkdir(parents=True)
+        (shelf / folder / name).write_text(text)
+    outcome = read.fn(context(tmp_path / "run"), ReadSettings(books=(str(shelf),)))
+    books, refusals = (
+        Store(str(tmp_path / "run")).read_table(outcome.tables[name].name).to_pylist()
+        for name in ("books", "refusals")
+    )
+    assert [Path(row["source"]).name for row in books] == ["x.txt", "y.txt"]
+    text_id, words_id = [row["book_id"] for row in books]
+    assert [row["reason"] for row in refusals] == [
+        f"It repeats {text_id}, byte for byte, in another format; a book is taken once.",
+        f"It repeats {words_id}, word for word; a book is taken once.",
+    ]
+    told = look_at_books([str(shelf)], Finding(), Reading())["books"]
+    assert [book["repeats"] for book in told] == [None, text_id, None, words_id]
 
 
 def test_a_catalogue_counts_beside_its_own_folder(tmp_path: Path) -> None:
