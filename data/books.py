@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+YEARS = range(-3000, 3001)
+"""In which a book may have been published."""
+
 # A file's name, and what a parser quotes of a file, may hold what is no text, or what a terminal
 # obeys; tables, keys and messages may not.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -20,9 +20,8 @@ from glob import escape, has_magic
 from pathlib import Path
 from typing import Any
 
+from data.books import YEARS
 from data.errors import UserMistake
-
-PACKAGED_CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
 _NO_PATH = re.compile(r"plays|(?i:(?:gutenberg|nltk):|[a-z][a-z0-9+.-]+://).*", re.DOTALL)
 _PATH = re.compile(r"(?P<prefix>(?i:parquet:)|)(?P<path>.+)", re.DOTALL)
@@ -49,7 +48,7 @@ def read_catalogue(path: Path) -> tuple[CatalogueBook, ...]:
 
     Raises:
         UserMistake: there is no such file, it is no TOML, or it has an unknown key, a value of the
-            wrong type, a book without a source, or a source twice.
+            wrong type, a year that is none, a book without a source, or a source twice.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -60,6 +59,9 @@ def read_catalogue(path: Path) -> tuple[CatalogueBook, ...]:
         raise UserMistake(message, "Save it as UTF-8.") from None
     except tomllib.TOMLDecodeError as error:
         raise UserMistake(f"{path} is no TOML: {error}.", "Mend it there.") from None
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits; [[[[[...
+        message = f"{path} is TOML that can't be read: {error}."
+        raise UserMistake(message, "Mend it there.") from None
     if unknown := set(content) - {"books"}:
         raise UserMistake(
             f"{path} has the unknown key {min(unknown)!r}.", "Begin each book with [[books]]."
@@ -102,6 +104,9 @@ def _check_value(key: str, value: Any, place: str) -> None:
         if type(value) is not int:  # true is an int, too
             message = f"{place} has the year {value!r}, which is no whole number."
             raise UserMistake(message, "Write it like year = 1813.")
+        if value not in YEARS:
+            message = f"{place} has the year {value}."
+            raise UserMistake(message, f"Give one from {YEARS[0]} to {YEARS[-1]}, or none.")
     elif not isinstance(value, str) or not value.strip():
         message = f"{place} has the {key} {value!r}, which is no text."
         raise UserMistake(message, f'Write it in quotation marks, {key} = "...", or leave it out.')

@@ -160,13 +160,14 @@ def boilerplate(text: str, settings: BoilerplateSettings) -> Boilerplate:
 def header_fields(text: str) -> Fields:
     """What the first 100 lines say of the book, if they name Project Gutenberg.
 
-    A field counts where it comes first. Headers of the 1990s have no fields, but a first line with
-    the title and the author.
+    A field counts where it comes first; it may go on over indented lines. Headers of the 1990s
+    have no fields, but a first line with the title and the author.
     """
     beginning = "\n".join(text[:ZONE].split("\n", 100)[:100])
     if not SIGN.search(beginning):
         return Fields()
-    named = {key.lower(): value.strip() for key, value in reversed(FIELD.findall(beginning))}
+    fields = reversed(FIELD.findall(beginning))
+    named = {key.lower(): " ".join(value.split()) for key, value in fields}
     first_line = _FIRST_LINE.search(beginning)
     number = _NUMBER.search(beginning)
     title, author = first_line.group("title", "author") if first_line else (None, None)

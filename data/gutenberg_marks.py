@@ -40,12 +40,15 @@ _STRONG = re.compile(
 _OPENING = re.compile(
     r"project gutenberg(?:['’]s\b| e-?(?:text|book))|for the use of anyone anywhere", re.IGNORECASE
 )
-FIELD = re.compile(
-    r"^(title|author|editor|translator|illustrator|release date|posting date|first posted"
+_FIELDS = (
+    r"(?:title|author|editor|translator|illustrator|release date|posting date|first posted"
     r"|(?:last|most recently) updated|language|edition|credits|produced by|(?:character set )?"
-    r"encoding) ?:[ \t]*(\S.*)$",
-    _LINES,
+    r"encoding)"
 )
+# An indented line goes on with a small letter, or where the line above had no room: others are a
+# subtitle or another author.
+_GOES_ON = rf"\n(?![ \t]+{_FIELDS} ?:)(?:(?<=.{{60}}\n)[ \t]+\S|[ \t]+(?-i:[a-zß-öø-ÿ])).*"
+FIELD = re.compile(rf"^({_FIELDS}) ?:[ \t]*(\S.*(?:{_GOES_ON})*)$", _LINES)
 _MADE = r"(?:produced|prepared|transcribed|scanned|typed|digiti[sz]ed|proofread)"
 _CREDITS = re.compile(
     rf"[^\w\n]{{0,6}}(?:(?:(?:text|html|file|e-?text|e-?book) )?(?:was )?(?:{_MADE}(?: and \w+)?"

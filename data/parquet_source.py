@@ -15,14 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.books import Refusal
+from data.books import YEARS, Refusal
 
 PREFIX = "parquet:"
 
 _ROWS_AT_ONCE = 32
 _READ_BYTES = 2**20  # without it, Arrow reads a row group's whole column at once
 _LANGUAGE = re.compile("[a-z]{2}")
-_YEARS = range(-3000, 3001)
 
 
 @dataclass(frozen=True)
@@ -144,5 +143,5 @@ def _check_values(values: dict[str, Any]) -> None:
     if language is not None and not _LANGUAGE.fullmatch(language):
         reason = f"its language {language!r} is no code of two small letters."
         raise _Refused(reason, "Write it like en or de, or leave it null.")
-    if year is not None and year not in _YEARS:
+    if year is not None and year not in YEARS:
         raise _Refused(f"its year is {year}.", "Write it like 1813, or leave it null.")

@@ -239,6 +239,28 @@ def test_fields_of_a_header() -> None:
 
 
 @pytest.mark.parametrize(
+    ("title", "value"),
+    [
+        (
+            "The Strange Case of Dr. Jekyll\n       and Mr. Hyde",
+            "The Strange Case of Dr. Jekyll and Mr. Hyde",
+        ),
+        (
+            "The Life and Strange Surprizing Adventures of Robinson\n  Crusoe, of York,\n  mariner",
+            "The Life and Strange Surprizing Adventures of Robinson Crusoe, of York, mariner",
+        ),
+        ("A Tale of Two Cities\n       A Story of the French Revolution", "A Tale of Two Cities"),
+        ("A Storm\n\n   in the margin", "A Storm"),
+        ("A Storm\nand no indent", "A Storm"),
+        ("A Storm\n  author: Nobody", "A Storm"),
+    ],
+)
+def test_a_field_goes_on_over_the_lines_that_are_its_own(title: str, value: str) -> None:
+    fields = header_fields(f"{START}\nTitle: {title}\nAuthor: Jane Doe\n")
+    assert (fields.title, fields.author) == (value, "Jane Doe")
+
+
+@pytest.mark.parametrize(
     ("line", "title", "author"),
     [
         (
