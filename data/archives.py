@@ -44,7 +44,8 @@ class ArchiveLimits(Settings):
     most_bytes_of_a_member: PositiveInt = 200_000_000
     """Bytes that one member may unpack to; it is held in memory. *War and Peace* has 3 million."""
     highest_ratio: PositiveInt = 200
-    """Unpacked bytes to packed ones in members above a megabyte: text has up to 10, zeros 1,000."""
+    """Unpacked bytes to packed ones, of a member or of all together, above a megabyte: text has up
+    to 10, zeros 1,000."""
     deepest_nesting: PositiveInt = 2
     """How deep archives may lie in the given one: 1 reads a .zip in a .zip."""
 
@@ -66,10 +67,10 @@ class RefusedMember:
 
 
 class _Spent:
-    """What an archive, and those inside it, have cost so far."""
+    """What an archive of `num_packed` bytes, and those inside it, have cost so far."""
 
-    def __init__(self, limits: ArchiveLimits) -> None:
-        self.limits = limits
+    def __init__(self, limits: ArchiveLimits, num_packed: int) -> None:
+        self.limits, self._num_packed = limits, num_packed
         self.num_members = self.num_bytes = 0
 
     def count_members(self, number: int) -> None:
@@ -82,13 +83,21 @@ class _Spent:
             )
 
     def count_bytes(self, name: str, number: int) -> None:
-        if self.num_bytes + number > self.limits.most_bytes:
+        total, limits = self.num_bytes + number, self.limits
+        if total > limits.most_bytes:
             raise Unreadable(
-                f"With {name!r} the archive unpacks to {self.num_bytes + number:,} bytes;"
-                f" most_bytes is {self.limits.most_bytes:,}.",
+                f"With {name!r} the archive unpacks to {total:,} bytes; most_bytes is"
+                f" {limits.most_bytes:,}.",
                 "Raise most_bytes, or unpack it and give the texts.",
             )
-        self.num_bytes += number
+        if total > _SMALL and total > limits.highest_ratio * self._num_packed:
+            raise Unreadable(
+                f"With {name!r} the archive unpacks to {total:,} bytes out of"
+                f" {self._num_packed:,} packed ones, as no texts do; highest_ratio is"
+                f" {limits.highest_ratio}.",
+                _UNPACK,
+            )
+        self.num_bytes = total
 
 
 class Archive:
@@ -161,7 +170,7 @@ def open_archive(raw: bytes, limits: ArchiveLimits) -> Archive:
         Unreadable: it is no ZIP archive or cut short, has too many members, or is made to deceive:
             members overlap, two have one name, or a name leads out of the folder it is unpacked to.
     """
-    return _open(raw, _Spent(limits))
+    return _open(raw, _Spent(limits, len(raw)))
 
 
 def text_members(raw: bytes, limits: ArchiveLimits) -> Iterator[Member | RefusedMember]:
@@ -173,7 +182,7 @@ def text_members(raw: bytes, limits: ArchiveLimits) -> Iterator[Member | Refused
     Raises:
         Unreadable: the archive is none, see `open_archive`, or holds no texts.
     """
-    spent = _Spent(limits)
+    spent = _Spent(limits, len(raw))
     texts = _texts(_open(raw, spent), "", spent, 0)
     first = next(texts, None)
     if first is None:

@@ -19,7 +19,7 @@ from data.epub_navigation import Navigation, read_navigation
 from data.epub_package import Kind, Package, Place, read_package
 from data.epub_sections import Start, sections_from
 from data.headings import FRONT_MATTER
-from data.markup import PageText, text_of_markup
+from data.markup import Effort, PageText, text_of_markup
 from data.page_encoding import declared_encoding
 from data.page_sections import sections_of
 
@@ -84,7 +84,8 @@ def read_epub(raw: bytes, limits: ArchiveLimits) -> Document:
 
 def _pages(archive: Archive, package: Package, navigation: Navigation) -> list[_Page]:
     """The pages that are read; all, where most of the text is on those left out."""
-    pages = [_read_page(archive, member) for member in package.pages]
+    effort = Effort()
+    pages = [_read_page(archive, member, effort) for member in package.pages]
     left_out = {
         landmark.place.member
         for landmark in navigation.landmarks
@@ -104,23 +105,23 @@ def _pages(archive: Archive, package: Package, navigation: Navigation) -> list[_
     return placed
 
 
-def _read_page(archive: Archive, member: str) -> _Page:
+def _read_page(archive: Archive, member: str, effort: Effort) -> _Page:
     raw = archive.read(member)
     try:
         decoded = decode(raw, declared=declared_encoding(raw))
-        content = text_of_markup(decoded.text)
-        is_of_notes = _is_of_notes(decoded.text, content)
+        content = text_of_markup(decoded.text, effort=effort)
+        is_of_notes = _is_of_notes(decoded.text, content, effort)
     except Unreadable as error:
         raise Unreadable(f"The page {member!r}: {error.reason}", error.remedy) from None
     return _Page(member, content, decoded.encoding, decoded.reason, is_of_notes)
 
 
-def _is_of_notes(markup: str, content: PageText) -> bool:
+def _is_of_notes(markup: str, content: PageText, effort: Effort) -> bool:
     """Whether a page has no more than headings without its notes."""
     words = "".join(heading.words for heading in content.headings)
     if not words or "".join(words.split()) != "".join(content.text.split()):
         return False
-    return text_of_markup(markup, keep_notes=True).text != content.text
+    return text_of_markup(markup, keep_notes=True, effort=effort).text != content.text
 
 
 def _num_characters(pages: Sequence[_Page]) -> int:

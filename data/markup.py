@@ -9,7 +9,8 @@ closes (`<a id="x"/>`, `<title/>`), knows the named characters, and has no entit
 no network.
 
 A page costs 2 to 4 µs an element or run of text and 20 ns a character, read once. An end tag that
-closes nothing is compared with every open element; so both together are limited.
+closes nothing is compared with every open element; so both together are limited, over all pages of
+a book.
 """
 
 import re
@@ -23,8 +24,8 @@ from data.documents import Unreadable
 from data.unread_markup import is_hidden, is_navigation, is_note, tokens
 
 MOST_CHARACTERS = 100_000_000
-MOST_PARTS = 2_000_000  # elements and runs of text; at most 7 s
-MOST_COMPARISONS = 1_000_000_000  # end tags times open elements; 3 ns each
+MOST_PARTS = 2_000_000  # elements and runs of text of a book, at most 8 s; long ones have 200,000
+MOST_COMPARISONS = 1_000_000_000  # end tags times open elements, in a book; 3 ns each
 
 _CHUNK_CHARACTERS = 16_384  # between looks at the limits
 _DOCTYPE = re.compile(r"<!DOCTYPE", re.IGNORECASE)
@@ -73,7 +74,30 @@ class PageText:
     language: str | None = None  # two-letter code
 
 
-def text_of_markup(markup: str, *, keep_notes: bool = False) -> PageText:
+@dataclass
+class Effort:
+    """What the pages of a book have cost so far: their parts, and comparisons of end tags."""
+
+    num_parts: int = 0
+    num_comparisons: int = 0
+
+    def add(self, num_parts: int, num_comparisons: int, depth: int) -> None:
+        """Count what was done, `depth` open elements deep.
+
+        Raises:
+            Unreadable: with it the book is over a limit.
+        """
+        self.num_parts += num_parts
+        self.num_comparisons += num_comparisons
+        if self.num_comparisons > MOST_COMPARISONS:
+            raise _too_much("book", f"elements {depth:,} deep and many end tags", "fewer of either")
+        if self.num_parts > MOST_PARTS:
+            raise _too_much("book", f"over {MOST_PARTS:,} elements and runs of text", "no more")
+
+
+def text_of_markup(
+    markup: str, *, keep_notes: bool = False, effort: Effort | None = None
+) -> PageText:
     """Read a page: blocks as paragraphs with one blank line between, `<br>` as a line's end.
 
     Left out: scripts, styles, forms, pictures, what is hidden, page numbers, ruby, the marks of
@@ -84,34 +108,35 @@ def text_of_markup(markup: str, *, keep_notes: bool = False) -> PageText:
     Args:
         markup: HTML or XHTML, decoded.
         keep_notes: whether the bodies of footnotes and endnotes stay.
+        effort: what the book's pages before this one have cost, to which its cost is added; None
+            for a page that is a book.
 
     Raises:
-        Unreadable: the page is over a limit: its length, its elements, how deep they nest.
+        Unreadable: the page is over a limit, or the book with it: its length, its elements, how
+            deep they nest.
     """
     if len(markup) > MOST_CHARACTERS:
-        raise _too_much(f"{len(markup):,} characters", f"{MOST_CHARACTERS:,}")
-    writer = _written(markup, keep_notes=keep_notes, keep_navigation=False)
+        raise _too_much("page", f"{len(markup):,} characters", f"{MOST_CHARACTERS:,}")
+    effort = effort or Effort()
+    writer = _written(markup, effort, keep_notes=keep_notes, keep_navigation=False)
     if writer.has_navigation and not writer.num_written:
-        writer = _written(markup, keep_notes=keep_notes, keep_navigation=True)
+        writer = _written(markup, effort, keep_notes=keep_notes, keep_navigation=True)
     return writer.page()
 
 
-def _written(markup: str, *, keep_notes: bool, keep_navigation: bool) -> "_Writer":
+def _written(markup: str, effort: Effort, *, keep_notes: bool, keep_navigation: bool) -> "_Writer":
     writer = _Writer(keep_notes=keep_notes, keep_navigation=keep_navigation)
     # A doctype's own entities would end it too early, at their first '>'.
     doctype = _DOCTYPE.search(markup)
     if doctype and (rest := _REST_OF_DOCTYPE.match(markup, doctype.end())):
         markup = markup[: doctype.start()] + markup[rest.end() :]
     parser = etree.HTMLParser(target=writer, encoding="utf-8", huge_tree=True)
-    num_comparisons = 0
     for start in range(0, len(markup), _CHUNK_CHARACTERS):
         chunk = markup[start : start + _CHUNK_CHARACTERS]
+        num_parts = writer.num_parts
         parser.feed(chunk.encode())
-        num_comparisons += chunk.count("</") * writer.depth
-        if num_comparisons > MOST_COMPARISONS:
-            raise _too_much(f"elements {writer.depth:,} deep and many end tags", "fewer of either")
-        if writer.num_parts > MOST_PARTS:
-            raise _too_much(f"over {MOST_PARTS:,} elements and runs of text", "no more")
+        num_comparisons = chunk.count("</") * writer.depth
+        effort.add(writer.num_parts - num_parts, num_comparisons, writer.depth)
     with suppress(etree.XMLSyntaxError):  # nothing but comments, or nothing at all
         parser.close()
     return writer
@@ -292,8 +317,8 @@ class _Writer:
         self.num_written += len(words)
 
 
-def _too_much(found: str, allowed: str) -> Unreadable:
+def _too_much(what: str, found: str, allowed: str) -> Unreadable:
     return Unreadable(
-        f"The page has {found}; a page may have {allowed}.",
-        "Split it into several files, or give the book as plain text or EPUB.",
+        f"The {what} has {found}; a {what} may have {allowed}.",
+        "Split it into several books, or give it as plain text.",
     )

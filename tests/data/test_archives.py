@@ -185,6 +185,19 @@ def test_a_bomb_of_zeros() -> None:
     assert len(open_archive(raw, ArchiveLimits(highest_ratio=2000)).read("zeros.txt")) == 10**7
 
 
+def test_a_bomb_of_many_small_members() -> None:
+    raw = zipped((f"{number}.txt", bytes(10**6)) for number in range(3))
+    archive = open_archive(raw, ArchiveLimits())
+    assert len(archive.read("0.txt")) == 10**6
+    with pytest.raises(Unreadable) as caught:
+        archive.read("1.txt")
+    assert caught.value.reason == (
+        f"With '1.txt' the archive unpacks to 2,000,000 bytes out of {len(raw):,} packed ones, as"
+        " no texts do; highest_ratio is 200."
+    )
+    assert len(open_archive(raw, ArchiveLimits(highest_ratio=2000)).read("1.txt")) == 10**6
+
+
 def test_a_bomb_that_declares_little() -> None:
     raw = zipped([("zeros.txt", bytes(10_000_000))])
     raw = patched(raw, directory_at(raw) + 24, struct.pack("<I", 1000))

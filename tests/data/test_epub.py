@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data import markup
 from data.archives import ArchiveLimits
 from data.documents import Document, Unreadable
 from data.epub import read_epub
@@ -230,6 +231,20 @@ def test_books_beyond_a_limit() -> None:
     raw = book({"a.xhtml": f"<p>{NIGHT}</p>"})
     assert "most_bytes is 1,000" in refused(raw, ArchiveLimits(most_bytes=1000)).reason
     assert "most_members is 3" in refused(raw, ArchiveLimits(most_members=3)).reason
+
+
+def test_pages_have_one_limit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Parts of each page: html, head, title, body, p and two texts.
+    raw = book({f"{number}.xhtml": f"<p>{NIGHT}</p>" for number in range(3)})
+    monkeypatch.setattr(markup, "MOST_PARTS", 3 * (5 + 2))
+    assert read(raw).text.count(NIGHT) == 3
+    monkeypatch.setattr(markup, "MOST_PARTS", 3 * (5 + 2) - 1)
+    error = refused(raw)
+    assert error.reason == (
+        "The page 'OEBPS/2.xhtml': The book has over 20 elements and runs of text; a book may have"
+        " no more."
+    )
+    assert error.remedy == "Split it into several books, or give it as plain text."
 
 
 @pytest.mark.parametrize("body", ['<img src="a.png" alt=""/>', "", "<p> * * * </p>"])

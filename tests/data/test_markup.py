@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from data import markup
 from data.documents import Unreadable
-from data.markup import Heading, PageText, text_of_markup
+from data.markup import Effort, Heading, PageText, text_of_markup
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,18 @@ def test_limits_name_what_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(markup, "MOST_CHARACTERS", 10)
     with pytest.raises(Unreadable, match="11 characters; a page may have 10"):
         text_of_markup("x" * 11)
+
+
+def test_the_pages_of_a_book_have_one_limit_of_comparisons(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = "<b>" * 10_000 + "</x>" * 10_000
+    alone = Effort()
+    text_of_markup(page, effort=alone)
+    monkeypatch.setattr(markup, "MOST_COMPARISONS", 2 * alone.num_comparisons)
+    book = Effort()
+    text_of_markup(page, effort=book)
+    text_of_markup(page, effort=book)
+    with pytest.raises(Unreadable, match=r"^The book has elements 10,00\d deep and many end tags"):
+        text_of_markup(page, effort=book)
 
 
 Tree = tuple[str, list[str]]  # markup, and the words in it that are seen
