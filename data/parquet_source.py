@@ -3,11 +3,13 @@
 The column `text` is needed; `title`, `author`, `year`, `genre`, `language`, `licence`, `book_id`
 and `source` are taken where they are, and others are left alone. Rows are read a few at a time, so
 that a table may be larger than the memory: 570 MB of books of 1 MB take 180 MB. (The pages in which
-its writer packed them must fit; pyarrow makes pages of 1,024 rows, or of a smaller row group.)
+its writer packed them must fit; pyarrow makes pages of 1,024 rows, or of a smaller row group.) The
+limits are an archive's, a row being a member; what the table declares is looked at before it is
+unpacked.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.archives import ArchiveLimits
 from data.books import YEARS, Refusal
 
 PREFIX = "parquet:"
 
 _ROWS_AT_ONCE = 32
+_BYTES_AT_ONCE = 64 * 2**20  # a dictionary may give each row all that a column has
+_SMALL = 2**20  # bytes; a column as small may be packed as well as it can be
 _READ_BYTES = 2**20  # without it, Arrow reads a row group's whole column at once
+_STRINGS = (pa.StringScalar, pa.LargeStringScalar, pa.StringViewScalar)
 _LANGUAGE = re.compile("[a-z]{2}")
 
 
@@ -48,11 +54,16 @@ class _Refused(Exception):
         self.reason, self.remedy = reason, remedy
 
 
-def read_parquet(path: Path) -> Iterator[ParquetRow | Refusal]:
+def read_parquet(path: Path, limits: ArchiveLimits) -> Iterator[ParquetRow | Refusal]:
     """Yield the books of a table in its order, and a refusal for each row that is none.
 
     A refusal's source is the table's, with the row's number after `#` where it is a row's. Where a
-    column is missing or of a wrong type, or the file is damaged, a refusal of the table ends it.
+    column is missing or of a wrong type, or the file is damaged, a refusal of the table ends it;
+    one of rows that are packed as no texts are stands for the rest of their row group.
+
+    Args:
+        path: the table's.
+        limits: what a row, and how well packed it, may be.
     """
     source = f"{PREFIX}{path}"
     row = 0
@@ -62,10 +73,19 @@ def read_parquet(path: Path) -> Iterator[ParquetRow | Refusal]:
             path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True
         ) as table:
             columns = _checked_columns(table.schema_arrow)
-            for batch in _batches(table, columns):
-                for index in range(batch.num_rows):
-                    yield _read_row(batch, index, row, source)
-                    row += 1
+            for group in range(table.num_row_groups):
+                end = row + table.metadata.row_group(group).num_rows
+                try:
+                    for item in _read_group(table, group, columns, row, source, limits):
+                        yield item
+                        row += 1
+                except _Refused as refused:
+                    one = end - row == 1
+                    rows = f"Row {row}" if one else f"Rows {row} to {end - 1}"
+                    reason = f"{rows}, counted from 0: {refused.reason}"
+                    at = f"{source}#{row}" if one else source
+                    yield Refusal(at, "read", reason, refused.remedy, None)
+                row = end
         if not row:
             raise _Refused("The table has no rows.", "Give one with a book in it.")
     except _Refused as refused:
@@ -99,10 +119,75 @@ def _checked_columns(schema: pa.Schema) -> list[str]:
     return columns
 
 
-def _batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """A few rows at a time, none beyond a row group's end: so damage costs no group before it."""
-    for group in range(table.num_row_groups):
-        yield from table.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns)
+def _read_group(
+    table: pq.ParquetFile,
+    group: int,
+    columns: list[str],
+    row: int,
+    source: str,
+    limits: ArchiveLimits,
+) -> Iterator[ParquetRow | Refusal]:
+    """The rows of a row group, of which `row` is the first; damage costs no group before it.
+
+    Raises:
+        _Refused: what is left of it is packed as no texts are.
+    """
+    about = table.metadata.row_group(group)
+    chunks = {
+        chunk.path_in_schema: chunk
+        for chunk in map(about.column, range(about.num_columns))
+        if chunk.path_in_schema in columns
+    }
+    declared = sum(chunk.total_uncompressed_size for chunk in chunks.values())
+    _check_declared(chunks, about.num_rows, declared, limits)
+    packed = chunks["text"].total_compressed_size
+    most_bytes = max(_SMALL, limits.highest_ratio * packed)
+    num_bytes = 0
+    at_once = min(_ROWS_AT_ONCE, max(1, _BYTES_AT_ONCE // max(1, declared)))
+    for batch in table.iter_batches(at_once, row_groups=[group], columns=columns):
+        for index in range(batch.num_rows):
+            num_bytes += _num_bytes(batch, "text", index)
+            if num_bytes > most_bytes:
+                raise _packed_too_well("their texts have", num_bytes, packed, limits)
+            yield _read_row(batch, index, row, source, limits)
+            row += 1
+
+
+def _check_declared(
+    chunks: Mapping[str, Any], num_rows: int, declared: int, limits: ArchiveLimits
+) -> None:
+    """Refuse what need not be unpacked to be refused."""
+    for name, chunk in chunks.items():
+        num_bytes, packed = chunk.total_uncompressed_size, chunk.total_compressed_size
+        if num_bytes > max(_SMALL, limits.highest_ratio * packed):
+            raise _packed_too_well(f"the column {name} declares", num_bytes, packed, limits)
+    if num_rows == 1 and declared - _SMALL > limits.most_bytes_of_a_member:
+        _check_size(declared, limits)  # headers and statistics included
+
+
+def _packed_too_well(what: str, num_bytes: int, packed: int, limits: ArchiveLimits) -> _Refused:
+    return _Refused(
+        f"{what} {num_bytes:,} bytes out of {packed:,} packed ones, as no texts do; highest_ratio"
+        f" is {limits.highest_ratio}.",
+        "If you trust the table, raise highest_ratio; or leave the rows out.",
+    )
+
+
+def _check_size(num_bytes: int, limits: ArchiveLimits) -> None:
+    if num_bytes > limits.most_bytes_of_a_member:
+        raise _Refused(
+            f"it has {num_bytes:,} bytes; most_bytes_of_a_member is"
+            f" {limits.most_bytes_of_a_member:,}.",
+            "Raise most_bytes_of_a_member, or cut the text into several rows.",
+        )
+
+
+def _num_bytes(batch: pa.RecordBatch, name: str, index: int) -> int:
+    """Of a cell that holds a string, which is not made one of Python's; 0 of any other."""
+    cell = batch.column(name)[index]
+    if isinstance(cell, pa.DictionaryScalar):
+        cell = cell.value
+    return len(cell.as_buffer()) if isinstance(cell, _STRINGS) and cell.is_valid else 0
 
 
 def _holds(column_type: pa.DataType, wanted: str) -> bool:
@@ -114,8 +199,11 @@ def _holds(column_type: pa.DataType, wanted: str) -> bool:
     return any(is_kind(column_type) for is_kind in kinds)
 
 
-def _read_row(batch: pa.RecordBatch, index: int, row: int, source: str) -> ParquetRow | Refusal:
+def _read_row(
+    batch: pa.RecordBatch, index: int, row: int, source: str, limits: ArchiveLimits
+) -> ParquetRow | Refusal:
     try:
+        _check_size(sum(_num_bytes(batch, name, index) for name in batch.schema.names), limits)
         values = {name: _value(batch, name, index) for name in batch.schema.names}
         _check_values(values)
     except _Refused as refused:

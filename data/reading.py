@@ -43,7 +43,7 @@ class Reading(Settings):
     layout: Layout = Layout()
     """What of the printed page is undone."""
     archives: ArchiveLimits = ArchiveLimits()
-    """What a .zip or an EPUB may cost."""
+    """What a .zip, an EPUB or a row of a Parquet table may cost."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read_entry(entry: Entry, finding: Finding, reading: Reading) -> Iterator[Rea
         yield ReadBook(read_play(Path(entry.place)), Receipt(reason="a packaged play"))
         return
     if entry.kind == "parquet":
-        for row in read_parquet(Path(entry.place)):
+        for row in read_parquet(Path(entry.place), reading.archives):
             yield row if isinstance(row, Refusal) else _read_row(row, entry, reading)
         return
     try:

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data.archives import ArchiveLimits
 from data.books import Refusal
 from data.parquet_source import ParquetRow, read_parquet
 
+LIMITS = ArchiveLimits()
 TEXTS = ["Emma Woodhouse, handsome", "Alice was beginning", "Als Gregor Samsa"]
 
 
@@ -20,9 +22,13 @@ def table(folder: Path, columns: Mapping[str, Any], **options: Any) -> Path:
     return path
 
 
-def refusal(path: Path) -> Refusal:
+def read(path: Path, limits: ArchiveLimits = LIMITS) -> Iterator[ParquetRow | Refusal]:
+    return read_parquet(path, limits)
+
+
+def refusal(path: Path, limits: ArchiveLimits = LIMITS) -> Refusal:
     """The only thing that is read of a table."""
-    (only,) = read_parquet(path)
+    (only,) = read(path, limits)
     assert isinstance(only, Refusal)
     return only
 
@@ -57,7 +63,7 @@ def test_rows_are_books_with_what_is_known_of_them(tmp_path: Path) -> None:
         book_id="emma",
         source="gutenberg:158",
     )
-    first, second, third = read_parquet(path)
+    first, second, third = read(path)
     assert first == emma
     assert isinstance(second, ParquetRow)
     assert (second.row, second.title, second.year) == (1, None, None)
@@ -81,13 +87,13 @@ def test_rows_are_books_with_what_is_known_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"row_group_size": 2}, {"use_dictionary": False}])
 def test_strings_may_be_of_any_kind(strings: Any, options: Any, tmp_path: Path) -> None:
     path = table(tmp_path, {"text": strings}, **options)
-    assert list(read_parquet(path)) == [ParquetRow(row, text) for row, text in enumerate(TEXTS)]
+    assert list(read(path)) == [ParquetRow(row, text) for row, text in enumerate(TEXTS)]
 
 
 def test_tables_of_many_rows_and_row_groups_are_read_in_order(tmp_path: Path) -> None:
     texts = [f"Book number {number}" for number in range(1000)]
     path = table(tmp_path, {"text": texts}, row_group_size=77)
-    assert list(read_parquet(path)) == [ParquetRow(row, text) for row, text in enumerate(texts)]
+    assert list(read(path)) == [ParquetRow(row, text) for row, text in enumerate(texts)]
 
 
 def test_bad_rows_are_refused_and_the_others_read(tmp_path: Path) -> None:
@@ -103,7 +109,7 @@ def test_bad_rows_are_refused_and_the_others_read(tmp_path: Path) -> None:
     ]
     texts, years, languages, reasons = zip(*rows, strict=True)
     path = table(tmp_path, {"text": texts, "year": years, "language": languages})
-    items = list(read_parquet(path))
+    items = list(read(path))
     assert [items[0], items[-1]] == [good, replace(good, row=6)]
     for row, item in list(enumerate(items))[1:-1]:
         assert isinstance(item, Refusal)
@@ -121,7 +127,7 @@ def test_a_name_that_is_not_utf_8_is_told_as_what_it_is(tmp_path: Path) -> None:
 def test_a_string_that_is_no_unicode_is_refused_alone(tmp_path: Path) -> None:
     raw = pa.array([b"Good.", b"\xff\xfe", b"Also good."])
     strings = pa.StringArray.from_buffers(3, *raw.buffers()[1:])
-    first, bad, last = read_parquet(table(tmp_path, {"text": strings}))
+    first, bad, last = read(table(tmp_path, {"text": strings}))
     assert (first, last) == (ParquetRow(0, "Good."), ParquetRow(2, "Also good."))
     assert isinstance(bad, Refusal)
     assert "its text is damaged: byte 0" in bad.reason
@@ -179,7 +185,71 @@ def test_damage_on_the_way_ends_the_table_with_a_refusal(tmp_path: Path) -> None
     )
     raw = path.read_bytes()
     path.write_bytes(raw.replace(b"Book number 060", b"Book nXmber 060"))
-    *rows, last = read_parquet(path)
+    *rows, last = read(path)
     assert rows == [ParquetRow(row, text) for row, text in enumerate(texts[:50])]
     assert isinstance(last, Refusal)
     assert last.reason.startswith("It is damaged after 50 rows: ")
+
+
+def test_a_row_that_is_too_large_is_refused_alone(tmp_path: Path) -> None:
+    texts = ["Good.", "Words " * 20 + ".", "Also good."]
+    limits = ArchiveLimits(most_bytes_of_a_member=120)
+    for strings in (pa.array(texts), pa.array(texts, pa.string_view())):
+        for values in (strings, pa.array(texts).dictionary_encode()):
+            first, bad, last = read(table(tmp_path, {"text": values}), limits)
+            assert (first, last) == (ParquetRow(0, texts[0]), ParquetRow(2, texts[2]))
+            assert isinstance(bad, Refusal)
+            assert bad.source.endswith("shelf.parquet#1")
+            assert bad.reason == (
+                "Row 1, counted from 0: it has 121 bytes; most_bytes_of_a_member is 120."
+            )
+            assert bad.remedy.startswith("Raise most_bytes_of_a_member, or ")
+    # All that is known of the book counts.
+    path = table(tmp_path, {"text": ["Good."], "title": ["x" * 116]})
+    assert "it has 121 bytes" in refusal(path, limits).reason
+
+
+def test_a_row_that_is_packed_as_no_text_is_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = "a" * 20_000_000
+    path = table(tmp_path, {"text": ["Good.", bomb]}, row_group_size=1, compression="zstd")
+    assert path.stat().st_size < 10_000
+    unpacked: list[int] = []
+    iter_batches = pq.ParquetFile.iter_batches
+
+    def watched(table: pq.ParquetFile, rows: int, *, row_groups: list[int], **named: Any) -> Any:
+        unpacked.extend(row_groups)
+        return iter_batches(table, rows, row_groups=row_groups, **named)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", watched)
+    good, bad = read(path)
+    assert good == ParquetRow(0, "Good.")
+    assert isinstance(bad, Refusal)
+    assert bad.source == f"parquet:{path}#1"
+    assert bad.reason.startswith("Row 1, counted from 0: the column text declares 20,000,")
+    assert bad.reason.endswith("packed ones, as no texts do; highest_ratio is 200.")
+    assert unpacked == [0]
+    # Well packed or not, one row has no more than its group declares.
+    refused = refusal(
+        table(tmp_path, {"text": [bomb]}),
+        ArchiveLimits(most_bytes_of_a_member=10**7, highest_ratio=10**6),
+    )
+    assert refused.reason.startswith("Row 0, counted from 0: it has 20,0")
+    assert unpacked == [0]
+
+
+def test_one_text_for_thousands_of_rows_ends_their_row_group(tmp_path: Path) -> None:
+    """A dictionary holds it once, so that the table declares little."""
+    texts = pa.array(["a" * 2**18] * 1000).dictionary_encode()
+    both = pa.chunked_array([texts, texts])
+    path = table(tmp_path, {"text": both}, row_group_size=1000, compression="zstd")
+    items = list(read(path))
+    # A megabyte is read of each group, a quarter of it a row.
+    assert [item.row if isinstance(item, ParquetRow) else None for item in items] == [
+        *(0, 1, 2, 3, None),
+        *(1000, 1001, 1002, 1003, None),
+    ]
+    assert isinstance(items[4], Refusal)
+    assert items[4].source == f"parquet:{path}"
+    assert items[4].reason.startswith("Rows 4 to 999, counted from 0: their texts have 1,310,720")
