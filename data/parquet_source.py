@@ -5,14 +5,14 @@ and `source` are taken where they are, and others are left alone. Rows are read 
 that a table may be larger than the memory: 570 MB of books of 1 MB take 180 MB. (The pages in which
 its writer packed them must fit; pyarrow makes pages of 1,024 rows, or of a smaller row group.) The
 limits are an archive's, a row being a member; what the table declares is looked at before it is
-unpacked.
+unpacked. A large table is cut into runs of row groups, which can be read side by side.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +21,8 @@ from data.archives import ArchiveLimits
 from data.books import YEARS, Refusal
 
 PREFIX = "parquet:"
+RUN_BYTES = 16 * 2**20
+"""A run of row groups ends where its texts are so much or more: about a shard."""
 
 _ROWS_AT_ONCE = 32
 _BYTES_AT_ONCE = 64 * 2**20  # a dictionary may give each row all that a column has
@@ -49,13 +51,45 @@ class ParquetRow:
 _COLUMNS = tuple(column.name for column in fields(ParquetRow) if column.name != "row")
 
 
+class Run(NamedTuple):
+    """Row groups of a table that follow each other, and what their texts declare."""
+
+    first_group: int
+    end_group: int  # one past the last
+    num_bytes: int
+
+
 class _Refused(Exception):
     def __init__(self, reason: str, remedy: str) -> None:
         self.reason, self.remedy = reason, remedy
 
 
-def read_parquet(path: Path, limits: ArchiveLimits) -> Iterator[ParquetRow | Refusal]:
+def runs_of(path: Path) -> list[Run]:
+    """Cut a table between its row groups; none of a table that `read_parquet` would refuse."""
+    try:
+        with pq.ParquetFile(path) as table:
+            _checked_columns(table.schema_arrow)
+            sizes = [
+                max(0, _chunks(table, group, ["text"])["text"].total_uncompressed_size)
+                for group in range(table.num_row_groups)
+            ]
+    except (_Refused, pa.ArrowException, OSError, ValueError):
+        return []
+    runs: list[Run] = []
+    for group, size in enumerate(sizes):
+        if runs and runs[-1].num_bytes < RUN_BYTES:
+            runs[-1] = Run(runs[-1].first_group, group + 1, runs[-1].num_bytes + size)
+        else:
+            runs.append(Run(group, group + 1, size))
+    return runs
+
+
+def read_parquet(
+    path: Path, limits: ArchiveLimits, first_group: int = 0, end_group: int | None = None
+) -> Iterator[ParquetRow | Refusal]:
     """Yield the books of a table in its order, and a refusal for each row that is none.
+
+    Rows have the same numbers, wherever reading begins.
 
     A refusal's source is the table's, with the row's number after `#` where it is a row's. Where a
     column is missing or of a wrong type, or the file is damaged, a refusal of the table ends it;
@@ -63,7 +97,9 @@ def read_parquet(path: Path, limits: ArchiveLimits) -> Iterator[ParquetRow | Ref
 
     Args:
         path: the table's.
-        limits: what a row, and how well packed it, may be.
+        limits: how large a row may be, and how well packed.
+        first_group: the row group to begin with.
+        end_group: one past the last that is read; None reads to the end.
     """
     source = f"{PREFIX}{path}"
     row = 0
@@ -73,8 +109,14 @@ def read_parquet(path: Path, limits: ArchiveLimits) -> Iterator[ParquetRow | Ref
             path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True
         ) as table:
             columns = _checked_columns(table.schema_arrow)
-            for group in range(table.num_row_groups):
-                end = row + table.metadata.row_group(group).num_rows
+            num_rows = [
+                table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)
+            ]
+            if not any(num_rows):
+                raise _Refused("The table has no rows.", "Give one with a book in it.")
+            row = sum(num_rows[:first_group])
+            for group in range(table.num_row_groups)[first_group:end_group]:
+                end = row + num_rows[group]
                 try:
                     for item in _read_group(table, group, columns, row, source, limits):
                         yield item
@@ -86,8 +128,6 @@ def read_parquet(path: Path, limits: ArchiveLimits) -> Iterator[ParquetRow | Ref
                     at = f"{source}#{row}" if one else source
                     yield Refusal(at, "read", reason, refused.remedy, None)
                 row = end
-        if not row:
-            raise _Refused("The table has no rows.", "Give one with a book in it.")
     except _Refused as refused:
         yield Refusal(source, "read", refused.reason, refused.remedy, None)
     except FileNotFoundError:
@@ -132,14 +172,9 @@ def _read_group(
     Raises:
         _Refused: what is left of it is packed as no texts are.
     """
-    about = table.metadata.row_group(group)
-    chunks = {
-        chunk.path_in_schema: chunk
-        for chunk in map(about.column, range(about.num_columns))
-        if chunk.path_in_schema in columns
-    }
+    chunks = _chunks(table, group, columns)
     declared = sum(chunk.total_uncompressed_size for chunk in chunks.values())
-    _check_declared(chunks, about.num_rows, declared, limits)
+    _check_declared(chunks, table.metadata.row_group(group).num_rows, declared, limits)
     packed = chunks["text"].total_compressed_size
     most_bytes = max(_SMALL, limits.highest_ratio * packed)
     num_bytes = 0
@@ -151,6 +186,13 @@ def _read_group(
                 raise _packed_too_well("their texts have", num_bytes, packed, limits)
             yield _read_row(batch, index, row, source, limits)
             row += 1
+
+
+def _chunks(table: pq.ParquetFile, group: int, columns: Sequence[str]) -> dict[str, Any]:
+    """What a row group's columns declare of themselves."""
+    about = table.metadata.row_group(group)
+    chunks = map(about.column, range(about.num_columns))
+    return {chunk.path_in_schema: chunk for chunk in chunks if chunk.path_in_schema in columns}
 
 
 def _check_declared(

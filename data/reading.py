@@ -60,7 +60,8 @@ def read_entry(entry: Entry, finding: Finding, reading: Reading) -> Iterator[Rea
         yield ReadBook(read_play(Path(entry.place)), Receipt(reason="a packaged play"))
         return
     if entry.kind == "parquet":
-        for row in read_parquet(Path(entry.place), reading.archives):
+        groups = (entry.first_group, entry.end_group)
+        for row in read_parquet(Path(entry.place), reading.archives, *groups):
             yield row if isinstance(row, Refusal) else _read_row(row, entry, reading)
         return
     try:

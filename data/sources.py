@@ -68,7 +68,8 @@ class Entry:
     """Something that holds a book, or several: `place` is a path, or what the source was; `source`
     names it to people, escaped.
 
-    What is known of the book beforehand goes before what it says of itself.
+    What is known of the book beforehand goes before what it says of itself. Of a large Parquet
+    table it is the row groups from `first_group` on, up to `end_group`; None is the end.
     """
 
     kind: Kind
@@ -80,6 +81,8 @@ class Entry:
     year: int | None = None
     genre: str | None = None
     language: str | None = None
+    first_group: int = 0
+    end_group: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "source", escaped(self.source))
@@ -226,7 +229,13 @@ def find_source(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
             yield Entry("nltk", raw.source, raw.source, len(raw.content))
     elif source.startswith(parquet_source.PREFIX):
         path = Path(source.removeprefix(parquet_source.PREFIX))
-        yield Entry("parquet", source, str(path), _size(path))
+        table = Entry("parquet", source, str(path), _size(path))
+        runs = parquet_source.runs_of(path)
+        if len(runs) < 2:
+            yield table
+            return
+        for first, end, num_bytes in runs:
+            yield replace(table, num_bytes=num_bytes, first_group=first, end_group=end)
     elif scheme := _SCHEME.match(source):
         raise Unreadable(
             f"Books are not fetched by {scheme[0]}.",

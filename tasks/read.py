@@ -73,6 +73,8 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
     finding = _finding(settings, context)
     digests: dict[str, str] = {}
     for item in find_for_run(settings.books, finding):
+        if isinstance(item, Entry) and item.first_group:
+            continue  # the table's first entry told the content of all
         digest = _digest(item, finding) if isinstance(item, Entry) else item.reason
         # A file may be named twice, by its folder and by a catalogue that tells of it.
         digests[item.source] = f"{digests.get(item.source, '')} {digest}".strip()

@@ -92,10 +92,10 @@ def tokenise_shard(shard: Shard, fallback: str, unit_of_tokens: Unit) -> None:
         language: SentenceSplitter(model)
         for language, model in punkt_models(shard.read(PUNKT)).items()
     }
-    sections = shard.read(SECTIONS)
+    spans_of = spans_by_book(shard.read(SECTIONS))
     with shard.writer(SENTENCES) as writer:
         for book in _books(shard.row_groups(BOOKS, ["book_id", "language", "text"])):
-            spans = _section_spans(sections, book["book_id"])
+            spans = spans_of.get(book["book_id"], [])
             splitter = splitters.get(book["language"] or UNKNOWN_LANGUAGE, splitters[fallback])
             columns = sentence_columns(
                 book["book_id"], book["text"], spans, splitter, unit_of_tokens
@@ -138,10 +138,16 @@ def _num_characters(sections: pa.Table) -> int:
     return int(pc.sum(pc.subtract(sections["char_end"], sections["char_start"])).as_py() or 0)
 
 
-def _section_spans(sections: pa.Table, book_id: str) -> list[tuple[int, int, int]]:
-    own = sections.filter(pc.equal(sections["book_id"], book_id))
-    columns = (own[name].to_pylist() for name in ("section_index", "char_start", "char_end"))
-    return list(zip(*columns, strict=True))
+def spans_by_book(sections: pa.Table) -> dict[str, list[tuple[int, int, int]]]:
+    """Each book's sections as (index, char_start, char_end), in the table's order.
+
+    In one pass: to look for each book's own in 80,000 books of one section took 47 s.
+    """
+    names = ("book_id", "section_index", "char_start", "char_end")
+    spans: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for book_id, *span in zip(*(sections[name].to_pylist() for name in names), strict=True):
+        spans[book_id].append((span[0], span[1], span[2]))
+    return dict(spans)
 
 
 def _training_samples(run: StepRun, most: int) -> dict[str, str]:
@@ -153,10 +159,10 @@ def _training_samples(run: StepRun, most: int) -> dict[str, str]:
         if not any(room[language] for language in known):
             continue
         own = run.store.read_table(sections)
-        training = own.filter(pc.equal(own["split"], "train"))
+        training = spans_by_book(own.filter(pc.equal(own["split"], "train")))
         for book in _books(run.store.row_groups(books, ["book_id", "language", "text"])):
             language = book["language"] or UNKNOWN_LANGUAGE
-            for _, start, end in _section_spans(training, book["book_id"]):
+            for _, start, end in training.get(book["book_id"], []):
                 if room[language]:
                     part = book["text"][start : min(end, start + room[language])]
                     room[language] -= len(part)

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data import parquet_source
 from data.archives import ArchiveLimits
 from data.books import Refusal
-from data.parquet_source import ParquetRow, read_parquet
+from data.parquet_source import ParquetRow, read_parquet, runs_of
 
 LIMITS = ArchiveLimits()
 TEXTS = ["Emma Woodhouse, handsome", "Alice was beginning", "Als Gregor Samsa"]
@@ -94,6 +95,28 @@ def test_tables_of_many_rows_and_row_groups_are_read_in_order(tmp_path: Path) ->
     texts = [f"Book number {number}" for number in range(1000)]
     path = table(tmp_path, {"text": texts}, row_group_size=77)
     assert list(read(path)) == [ParquetRow(row, text) for row, text in enumerate(texts)]
+
+
+def test_a_table_is_cut_between_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"Book number {number}" for number in range(100)]
+    path = table(tmp_path, {"text": [*texts[:-1], None]}, row_group_size=20)
+    [whole] = runs_of(path)
+    assert whole[:2] == (0, 5)
+    # Groups are of one size, but for the last; so each second one closes a run.
+    monkeypatch.setattr(parquet_source, "RUN_BYTES", whole.num_bytes // 5 + 10)
+    runs = runs_of(path)
+    assert [run[:2] for run in runs] == [(0, 2), (2, 4), (4, 5)]
+    assert sum(run.num_bytes for run in runs) == whole.num_bytes
+    items = [item for run in runs for item in read_parquet(path, LIMITS, *run[:2])]
+    assert items == list(read(path))
+    assert items[41] == ParquetRow(41, texts[41])
+    assert isinstance(items[99], Refusal)
+    assert items[99].source.endswith("#99")
+
+
+def test_a_table_that_is_refused_is_not_cut(tmp_path: Path) -> None:
+    assert runs_of(tmp_path / "gone.parquet") == []
+    assert runs_of(table(tmp_path, {"words": TEXTS}, row_group_size=1)) == []
 
 
 def test_bad_rows_are_refused_and_the_others_read(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from data import parquet_source
 from data.errors import UserMistake
 from data.reading import Reading
 from data.sources import Finding
@@ -31,7 +33,7 @@ from tasks.read import ReadSettings, read, source_digests
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome
 from tasks.seams.tokeniser import PunktModel, SentenceSplitter, as_written
-from tasks.tokenise import TokeniseSettings, sentence_columns, tokenise
+from tasks.tokenise import TokeniseSettings, sentence_columns, spans_by_book, tokenise
 from tests.conftest import miniature_book
 
 
@@ -122,6 +124,44 @@ def test_the_order_of_files_changes_no_digest(miniature_shelf: Path, tmp_path: P
     _, one = made(tmp_path / "one", files)
     _, other = made(tmp_path / "other", files[::-1])
     assert one == other
+
+
+def test_a_table_of_many_row_groups_is_many_shards_and_the_same_books(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts: list[str | None] = [miniature_book(number) for number in range(8)]
+    texts += [None, texts[2], "Short, " * 100]  # refused, repeated, and of one section
+    monkeypatch.setattr(parquet_source, "RUN_BYTES", 1)
+    digests, parts = [], []
+    for name, row_group_size in (("one", 100), ("many", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)  # the source's name is in the tables
+        pq.write_table(pa.table({"text": texts}), "t.parquet", row_group_size=row_group_size)
+        settings = ReadSettings(books=("parquet:t.parquet",), shard_megabytes=1e-6)
+        run = context(folder / "store")
+        outcome = read.fn(run, settings)
+        tables = outcome.tables | tokenise.fn(run, TokeniseSettings(), outcome).tables
+        digests.append({table: made.digest for table, made in tables.items()})
+        parts.append(len(Store(run.store).names(tables["sentences"].name)))
+        books = Store(run.store).read_table(tables["books"].name)
+        assert books["source"].to_pylist() == [
+            f"parquet:t.parquet, row {row}" for row in (*range(8), 10)
+        ]
+        refusals = Store(run.store).read_table(tables["refusals"].name)
+        assert refusals["source"].to_pylist() == ["parquet:t.parquet#8", "parquet:t.parquet, row 9"]
+        # The file as a whole counts in the step's key, once.
+        digest = hashlib.sha256(Path("t.parquet").read_bytes()).hexdigest()
+        assert source_digests(settings, run) == {"parquet:t.parquet": digest}
+    assert parts == [1, 6]
+    assert digests[0] == digests[1]
+
+
+def test_spans_of_sections_come_by_book() -> None:
+    rows = [("a", 0, 0, 5), ("a", 1, 5, 9), ("b", 0, 0, 7)]
+    names = ("book_id", "section_index", "char_start", "char_end")
+    sections = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
+    assert spans_by_book(sections) == {"a": [(0, 0, 5), (1, 5, 9)], "b": [(0, 0, 7)]}
 
 
 def test_bad_files_are_refused_and_the_others_go_on(miniature_shelf: Path, tmp_path: Path) -> None:
