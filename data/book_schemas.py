@@ -70,7 +70,7 @@ SECTION_DRAFTS = Table(
 
 RECEIPTS = Table(
     "receipts",
-    "what was taken from a book that Project Gutenberg or a printed page had added to it",
+    "what was left out of a book: what Project Gutenberg or a printed page had added, its notes",
     "read",
     (
         BOOK_ID,
@@ -79,6 +79,7 @@ RECEIPTS = Table(
         Column("tail_characters", pa.int64(), "taken after its last word", "characters"),
         Column("inside_characters", pa.int64(), "taken between them", "characters"),
         Column("page_characters", pa.int64(), "taken as the printed page's", "characters"),
+        Column("notes_characters", pa.int64(), "notes and pages apart, left out", "characters"),
         Column("start_marker", pa.string(), "the line that a header ends with", nullable=True),
         Column("end_marker", pa.string(), "the line that a footer begins with", nullable=True),
         Column("share_removed", pa.float64(), "of the text, from 0 to 1"),

@@ -38,6 +38,7 @@ class Document:
     year: int | None = None
     language: str | None = None  # two-letter code
     licence: str | None = None
+    notes_characters: int = 0  # that are not in the text: of notes, and of pages held apart
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Every page of the spine is read or the book is refused: a book that has lost a c
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from data.archives import Archive, ArchiveLimits, open_archive
@@ -48,7 +49,10 @@ class _Page:
 
 
 def read_epub(raw: bytes, limits: ArchiveLimits) -> Document:
-    """Read an EPUB 2 or 3 as a document; pages of notes and of the table of contents are left out.
+    """Read an EPUB 2 or 3 as a document.
+
+    Pages of notes, of the table of contents and those that the spine holds apart are left out; how
+    many characters notes and pages apart have is counted.
 
     Sections are those of its table of contents, or, where that has fewer than two, those of its
     headings. A novel takes about 50 ms.
@@ -63,7 +67,7 @@ def read_epub(raw: bytes, limits: ArchiveLimits) -> Document:
     archive = open_archive(raw, limits)
     package = read_package(archive)
     navigation = read_navigation(archive, package)
-    pages = _pages(archive, package, navigation)
+    pages, notes_characters = _pages(archive, package, navigation)
     text = _BLANK_LINE.join(page.content.text for page in pages if page.content.text)
     if not any(map(str.isalpha, text)):
         raise Unreadable("It holds no text.", "Its pages may be pictures; give the book as text.")
@@ -79,30 +83,51 @@ def read_epub(raw: bytes, limits: ArchiveLimits) -> Document:
         year=package.year,
         language=package.language or next(languages, None),
         licence=package.licence,
+        notes_characters=notes_characters,
     )
 
 
-def _pages(archive: Archive, package: Package, navigation: Navigation) -> list[_Page]:
-    """The pages that are read; all, where most of the text is on those left out."""
+def _pages(archive: Archive, package: Package, navigation: Navigation) -> tuple[list[_Page], int]:
+    """The pages that are read; all, where most of the text is on those left out. And how many
+    characters notes and pages apart have that are not read.
+    """
     effort = Effort()
     pages = [_read_page(archive, member, effort) for member in package.pages]
     left_out = {
-        landmark.place.member
+        landmark.place.member: landmark.kind
         for landmark in navigation.landmarks
         if landmark.kind in _LEFT_OUT and landmark.place.fragment is None
     }
     if package.navigation is not None:
-        left_out.add(package.navigation)
+        left_out[package.navigation] = "contents"
     kept = [page for page in pages if page.member not in left_out and not page.is_of_notes]
     if _num_characters(kept) < _num_characters(pages) / 2:
         kept = pages
+    read = {page.member for page in kept}
+    unread = [
+        page
+        for page in (*pages, *_pages_apart(archive, package, effort))
+        if page.member not in read and left_out.get(page.member) != "contents"
+    ]
+    notes_characters = _num_characters(unread) + sum(
+        page.content.notes_characters for page in (*kept, *unread)
+    )
     placed: list[_Page] = []
     char_start = 0
     for page in kept:
         placed.append(replace(page, char_start=char_start))
         if page.content.text:
             char_start += len(page.content.text) + len(_BLANK_LINE)
-    return placed
+    return placed, notes_characters
+
+
+def _pages_apart(archive: Archive, package: Package, effort: Effort) -> list[_Page]:
+    """The pages that the spine holds apart, as far as they can be read."""
+    pages = []
+    for member in package.apart:
+        with suppress(Unreadable):
+            pages.append(_read_page(archive, member, effort))
+    return pages
 
 
 def _read_page(archive: Archive, member: str, effort: Effort) -> _Page:
@@ -110,18 +135,17 @@ def _read_page(archive: Archive, member: str, effort: Effort) -> _Page:
     try:
         decoded = decode(raw, declared=declared_encoding(raw))
         content = text_of_markup(decoded.text, effort=effort)
-        is_of_notes = _is_of_notes(decoded.text, content, effort)
     except Unreadable as error:
         raise Unreadable(f"The page {member!r}: {error.reason}", error.remedy) from None
+    is_of_notes = _is_of_notes(content)
     return _Page(member, content, decoded.encoding, decoded.reason, is_of_notes)
 
 
-def _is_of_notes(markup: str, content: PageText, effort: Effort) -> bool:
+def _is_of_notes(content: PageText) -> bool:
     """Whether a page has no more than headings without its notes."""
     words = "".join(heading.words for heading in content.headings)
-    if not words or "".join(words.split()) != "".join(content.text.split()):
-        return False
-    return text_of_markup(markup, keep_notes=True, effort=effort).text != content.text
+    has_only_headings = "".join(words.split()) == "".join(content.text.split())
+    return bool(words) and has_only_headings and content.notes_characters > 0
 
 
 def _num_characters(pages: Sequence[_Page]) -> int:

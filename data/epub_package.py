@@ -8,6 +8,7 @@ EPUB 2 (OPF 2.0.1) and EPUB 3.3 (https://www.w3.org/TR/epub-33/) are read the sa
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -74,8 +75,9 @@ class Landmark:
 class Package:
     """What an EPUB's package document tells; members are named by their paths in the archive.
 
-    `pages` are those of the spine that are read one after the other. `navigation` is EPUB 3's
-    document of it, `ncx` EPUB 2's.
+    `pages` are those of the spine that are read one after the other, `apart` those that it holds
+    apart (`linear="no"`), as far as there are such. `navigation` is EPUB 3's document of it, `ncx`
+    EPUB 2's.
     """
 
     title: str | None
@@ -84,6 +86,7 @@ class Package:
     language: str | None  # two-letter code
     licence: str | None
     pages: tuple[str, ...]
+    apart: tuple[str, ...]
     navigation: str | None
     ncx: str | None
     guide: tuple[Landmark, ...]
@@ -98,8 +101,7 @@ class _Item(NamedTuple):
 def read_package(archive: Archive) -> Package:
     """Read the package document of an EPUB.
 
-    Pages that the spine holds apart (`linear="no"`) and pictures are left out; a page that it has
-    twice is read once.
+    Pictures are left out; a page that the spine has twice is read once.
 
     Raises:
         Unreadable: it is no EPUB, it is encrypted, or its spine names no page that is in it.
@@ -118,6 +120,7 @@ def read_package(archive: Archive) -> Package:
         )
         for item in all_named(package, "item")
     }
+    pages = _pages(package, items, path, archive)
     navigation = next((item for item in items.values() if "nav" in item.properties.split()), None)
     return Package(
         title=_first(package, "title"),
@@ -125,7 +128,8 @@ def read_package(archive: Archive) -> Package:
         year=_year(package),
         language=_language(package),
         licence=_first(package, "rights"),
-        pages=_pages(package, items, path, archive),
+        pages=pages,
+        apart=tuple(one for one in _apart(package, items, path, archive) if one not in pages),
         navigation=navigation and place_of(navigation.href, path).member,
         ncx=_ncx(package, items, path),
         guide=landmarks(all_named(package, "reference"), path),
@@ -226,6 +230,22 @@ def _pages(
     if not pages:
         raise Unreadable(f"The spine of {path!r} names no pages of text.", _GIVE_TEXT)
     return tuple(pages)
+
+
+def _apart(
+    package: Element, items: Mapping[str, _Item], path: str, archive: Archive
+) -> dict[str, None]:
+    """The pages with `linear="no"`, in order; nothing is refused for what they are."""
+    apart: dict[str, None] = {}
+    for itemref in all_named(package, "itemref"):
+        item = items.get(attribute(itemref, "idref"))
+        if attribute(itemref, "linear").lower() != "no" or item is None:
+            continue
+        with suppress(Unreadable):
+            member = place_of(item.href, path).member
+            if item.media_type in _PAGE_TYPES and member in archive:
+                apart[member] = None
+    return apart
 
 
 def _ncx(package: Element, items: Mapping[str, _Item], path: str) -> str | None:

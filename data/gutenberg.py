@@ -95,6 +95,8 @@ class Receipt:
         tail_characters: taken after the last word that stays.
         inside_characters: taken between them.
         page_characters: taken then as the printed page's: its numbers, running heads, hyphens.
+        notes_characters: left out before, as footnotes, endnotes and pages that an EPUB holds
+            apart; not in `share_removed`.
         start_marker: the line that the header ends with, as far as one was found.
         end_marker: the line that the footer begins with, likewise.
         share_removed: from 0 to 1, of what was Project Gutenberg's.
@@ -106,6 +108,7 @@ class Receipt:
     tail_characters: int = 0
     inside_characters: int = 0
     page_characters: int = 0
+    notes_characters: int = 0
     start_marker: str | None = None
     end_marker: str | None = None
     share_removed: float = 0.0

@@ -53,6 +53,7 @@ def as_document(page: PageText, decoded: Decoded) -> Document:
         title=title,
         author=author,
         language=page.language,
+        notes_characters=page.notes_characters,
     )
 
 

@@ -72,6 +72,7 @@ class PageText:
     title: str | None = None
     author: str | None = None
     language: str | None = None  # two-letter code
+    notes_characters: int = 0  # of the bodies of its notes, which are left out
 
 
 @dataclass
@@ -95,19 +96,16 @@ class Effort:
             raise _too_much("book", f"over {MOST_PARTS:,} elements and runs of text", "no more")
 
 
-def text_of_markup(
-    markup: str, *, keep_notes: bool = False, effort: Effort | None = None
-) -> PageText:
+def text_of_markup(markup: str, *, effort: Effort | None = None) -> PageText:
     """Read a page: blocks as paragraphs with one blank line between, `<br>` as a line's end.
 
-    Left out: scripts, styles, forms, pictures, what is hidden, page numbers, ruby, the marks of
-    notes, and navigation, unless the page has nothing else. Cells of a table are two blanks apart,
+    Left out: scripts, styles, forms, pictures, what is hidden, page numbers, ruby, notes with their
+    marks, and navigation, unless the page has nothing else. Cells of a table are two blanks apart,
     rows a line. White space is one blank, but for the lines of a `<pre>`. A picture whose
     description is one capital is a drop cap, and read as that letter. The text may be empty.
 
     Args:
         markup: HTML or XHTML, decoded.
-        keep_notes: whether the bodies of footnotes and endnotes stay.
         effort: what the book's pages before this one have cost, to which its cost is added; None
             for a page that is a book.
 
@@ -118,14 +116,15 @@ def text_of_markup(
     if len(markup) > MOST_CHARACTERS:
         raise _too_much("page", f"{len(markup):,} characters", f"{MOST_CHARACTERS:,}")
     effort = effort or Effort()
-    writer = _written(markup, effort, keep_notes=keep_notes, keep_navigation=False)
+    writer = _written(markup, effort, keep_navigation=False)
     if writer.has_navigation and not writer.num_written:
-        writer = _written(markup, effort, keep_notes=keep_notes, keep_navigation=True)
+        writer = _written(markup, effort, keep_navigation=True)
     return writer.page()
 
 
-def _written(markup: str, effort: Effort, *, keep_notes: bool, keep_navigation: bool) -> "_Writer":
-    writer = _Writer(keep_notes=keep_notes, keep_navigation=keep_navigation)
+def _written(markup: str, effort: Effort, *, keep_navigation: bool) -> "_Writer":
+    effort.add(0, 0, 0)  # pages after one that was over a limit are not begun
+    writer = _Writer(keep_navigation=keep_navigation)
     # A doctype's own entities would end it too early, at their first '>'.
     doctype = _DOCTYPE.search(markup)
     if doctype and (rest := _REST_OF_DOCTYPE.match(markup, doctype.end())):
@@ -143,12 +142,19 @@ def _written(markup: str, effort: Effort, *, keep_notes: bool, keep_navigation: 
 
 
 class _Writer:
-    """Takes a parser's events and writes the text; every start has its end."""
+    """Takes a parser's events and writes the text; every start has its end.
 
-    def __init__(self, *, keep_notes: bool, keep_navigation: bool) -> None:
+    Notes are written by a writer of their own, one after another.
+    """
+
+    def __init__(self, *, keep_navigation: bool, is_of_notes: bool = False) -> None:
         self.depth = self.num_parts = self.num_written = 0
         self.has_navigation = False
-        self._keep_notes, self._keep_navigation = keep_notes, keep_navigation
+        self._keep_navigation = keep_navigation
+        self._notes = (
+            None if is_of_notes else _Writer(keep_navigation=keep_navigation, is_of_notes=True)
+        )
+        self._note: _Writer | None = None  # the same, while a note is open
         self._title: list[str] = []
         self._is_in_title = False
         self._author: str | None = None
@@ -178,15 +184,18 @@ class _Writer:
             title=title or None,
             author=self._author,
             language=self._language,
+            notes_characters=self._notes.num_written if self._notes else 0,
         )
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self.depth += 1
         self.num_parts += 1
         if attributes:
-            self._note(tag, attributes)
+            self._keep(tag, attributes)
         if self._num_hidden or self._is_unread(tag, attributes):
             self._num_hidden += 1
+            if self._note:
+                self._note.start(tag, attributes)
             self._is_in_title = tag == "title" and self._num_hidden == 1 and not self._title
             return
         gap = _BLOCKS.get(tag, _NOTHING)
@@ -213,6 +222,9 @@ class _Writer:
         if self._num_hidden:
             self._num_hidden -= 1
             self._is_in_title = False
+            if self._note:
+                self._note.end(tag)
+                self._note = self._note if self._num_hidden else None
             return
         if tag in _HEADING_LEVELS:
             self._end_heading(_HEADING_LEVELS[tag])
@@ -226,6 +238,8 @@ class _Writer:
     def data(self, text: str) -> None:
         self.num_parts += 1
         if self._num_hidden:
+            if self._note:
+                self._note.data(text)
             if self._is_in_title:
                 self._title.append(text)
             return
@@ -244,7 +258,7 @@ class _Writer:
     def close(self) -> None:
         """What a parser's target must have."""
 
-    def _note(self, tag: str, attributes: Mapping[str, str]) -> None:
+    def _keep(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Keep what an element says of the page or names in it."""
         for name in ("id", "name") if tag == "a" else ("id",):
             if attributes.get(name):
@@ -263,7 +277,11 @@ class _Writer:
         if is_navigation(tag, attributes):
             self.has_navigation = True
             return not self._keep_navigation
-        return is_hidden(tag, attributes) or (not self._keep_notes and is_note(attributes))
+        if is_hidden(tag, attributes):
+            return True
+        if self._notes and is_note(attributes):
+            self._note = self._notes
+        return self._note is not None
 
     def _widen(self, gap: int) -> None:
         is_at_cell = bool(self._cells) and self._cells[-1][0] == self.num_written

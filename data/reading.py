@@ -168,7 +168,11 @@ def _as_book(
         document = without(document, found.removals)
     num_characters = len(document.text)
     document = tidy(document, reading.layout)
-    receipt = replace(receipt, page_characters=num_characters - len(document.text))
+    receipt = replace(
+        receipt,
+        page_characters=num_characters - len(document.text),
+        notes_characters=document.notes_characters,
+    )
     if not any(map(str.isalpha, document.text)):
         raise Unreadable(
             "It holds nothing but page numbers and the like.",

@@ -29,6 +29,8 @@ def books_text(result: Mapping[str, Any]) -> str:
             lines.append(f"    kept whole: {receipt['reason']}")
         if receipt["page_characters"]:
             lines.append(f"    of the printed page: {receipt['page_characters']:,}")
+        if receipt["notes_characters"]:
+            lines.append(f"    left out, notes and pages apart: {receipt['notes_characters']:,}")
         if book["repeats"]:
             lines.append(f"    repeats {book['repeats']}: a book is taken once")
     refusals = result["refusals"]

@@ -96,11 +96,13 @@ def _sections_found(headings: Sequence[str]) -> str:
 
 
 def _removed(receipt: Mapping[str, Any]) -> str:
-    if receipt["kept_whole"]:
-        return f"nothing: {receipt['reason']}"
     removed = [f"{receipt['share_removed']:.1%}"] if receipt["share_removed"] else []
+    if receipt["kept_whole"]:
+        removed = [f"kept whole: {receipt['reason']}"]
     if receipt["page_characters"]:
         removed.append(f"{receipt['page_characters']:,} characters of its pages")
+    if receipt["notes_characters"]:
+        removed.append(f"{receipt['notes_characters']:,} characters of notes and pages apart")
     return ", ".join(removed)
 
 

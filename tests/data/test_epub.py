@@ -132,6 +132,26 @@ def test_a_page_that_has_only_notes_is_left_out() -> None:
     assert read(book(pages)).text == f"{NIGHT}\n\nThe End"
 
 
+def test_the_characters_of_notes_and_of_pages_apart_are_counted() -> None:
+    pages = {
+        "a.xhtml": f"<p>{NIGHT}</p><aside epub:type='footnote'>Of rain.</aside>",
+        "b.xhtml": "<h1>Notes</h1><section epub:type='endnotes'><p>1. Of wind.</p></section>",
+        "c.xhtml": "<p>2. Of hail.</p>",
+        "d.xhtml": "<p>A map.</p>",
+        "e.xhtml": "<h1>Contents</h1><p>I 3</p>",
+        "f.xhtml": "\0",
+    }
+    spine = '<itemref idref="p0"/><itemref idref="p1"/><itemref idref="p2"/>' + "".join(
+        f'<itemref idref="{item}" linear="no"/>' for item in ("p3", "p3", "p4", "p5", "p0", "gone")
+    )
+    guide = '<reference type="toc" href="e.xhtml"/><reference type="notes" href="c.xhtml"/>'
+    files: dict[str, str | bytes] = {f"OEBPS/{one}": page(body) for one, body in pages.items()}
+    files["OEBPS/book.opf"] = package(list(pages), spine=spine, guide=guide)
+    document = read(packed(files))
+    assert document.text == NIGHT
+    assert document.notes_characters == len("Of rain.Notes1. Of wind.2. Of hail.A map.")
+
+
 def test_the_encoding_is_that_of_most_pages() -> None:
     files: dict[str, str | bytes] = {
         "OEBPS/a.xhtml": page("<p>Caf\xe9</p>").replace("utf-8", "latin-1").encode("latin-1"),

@@ -72,6 +72,7 @@ def test_a_package_of_each_thing() -> None:
         language="en",
         licence="Public domain.",
         pages=("OEBPS/a.xhtml", "OEBPS/b.xhtml"),
+        apart=(),
         navigation="OEBPS/nav.xhtml",
         ncx="OEBPS/toc.ncx",
         guide=(
@@ -89,6 +90,7 @@ def test_a_package_that_tells_nothing() -> None:
         language=None,
         licence=None,
         pages=("OEBPS/a.xhtml",),
+        apart=(),
         navigation=None,
         ncx=None,
         guide=(),
@@ -134,7 +136,8 @@ def test_pages_apart_pictures_and_repetitions_are_left_out() -> None:
         spine='<itemref idref="svg"/><itemref idref="p1"/><itemref idref="p0" linear="no"/>'
         '<itemref idref="p1"/>',
     )
-    assert read(with_package(document)).pages == ("OEBPS/b.xhtml",)
+    found = read(with_package(document))
+    assert (found.pages, found.apart) == (("OEBPS/b.xhtml",), ("OEBPS/a.xhtml",))
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,18 @@ def test_pages_as_they_are_read(page: str, text: str) -> None:
         "<body epub:type='endnotes backmatter'>note</body>",
     ],
 )
-def test_notes_are_left_out_or_kept(note: str) -> None:
-    assert text_of_markup(note).text == ""
-    assert text_of_markup(note, keep_notes=True).text == "note"
+def test_notes_are_left_out_and_counted(note: str) -> None:
+    assert text_of_markup(note) == PageText("", (), {}, notes_characters=len("note"))
+
+
+def test_the_characters_of_notes_are_those_that_would_be_read() -> None:
+    page = text_of_markup(
+        "<p>a<a class=noteref>1</a></p><div class=footnotes><p>1. <i>Of</i>\n  rain.</p>"
+        "<nav>up</nav><p epub:type=footnote>2.<script>x</script></p></div><p hidden>b</p>"
+        "<p class=endnote>3.</p><p>c</p>"
+    )
+    assert page.text == "a\n\nc"
+    assert page.notes_characters == len("1. Of rain.\n\n2.\n\n3.")
 
 
 def test_headings_and_anchors_are_where_their_words_begin() -> None:

@@ -395,6 +395,15 @@ def test_a_receipt_says_what_was_the_printed_pages(tmp_path: Path) -> None:
     assert item.receipt.page_characters == len("[Pg 12]\n\n")
 
 
+def test_a_receipt_says_what_were_notes(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(f"<p>{PROSE}</p><div class='footnotes'><p>1. Of rain.</p></div>")
+    [item] = read_entry(Entry("file", "page.html", str(path), 0), Finding(), AS_USUAL)
+    assert isinstance(item, ReadBook)
+    assert item.book.text == PROSE.strip()
+    assert item.receipt.notes_characters == len("1. Of rain.")
+
+
 def test_names_have_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
     page = f"<title>a&#27;[31m\u202eb</title><meta name=author content='x&#27;[2J'><p>{PROSE}"
     book = read(tmp_path, page.encode(), "page.html")

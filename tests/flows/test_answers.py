@@ -1,10 +1,14 @@
 """What short commands answer a person, word by word."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.answers import written_text
+from data.reading import Reading
+from data.sources import Finding
+from flows.answers import books_text, written_text
+from tasks.books import books
 
 PLACE = {"book_id": "tale", "section_index": 1, "heading": "CHAPTER 2"}
 
@@ -36,3 +40,10 @@ def test_what_was_copied_is_said(copy: dict[str, Any] | None, last_lines: list[s
     assert written_text(result).split("\n") == [
         "model models:/bookloom/1", "", "The king's.", "", *last_lines,
     ]  # fmt: skip
+
+
+def test_notes_that_are_left_out_are_told(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<p>It was a dark night.</p><div class='footnotes'>1. Of rain.</div>")
+    told = books_text(books([str(page)], Finding(), Reading())).split("\n")
+    assert told[-2:] == ["    left out, notes and pages apart: 11", "1 book, 0 repeated, 0 refused"]

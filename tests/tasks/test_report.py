@@ -7,6 +7,7 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import httpx
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +15,11 @@ from markdown_it import MarkdownIt
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES
 
+from data.book_schemas import BOOKS, RECEIPTS, REFUSALS, SECTIONS
+from data.table import Table
 from tasks.seams import report
 from tasks.seams.report import CONTROL_CHARACTERS, escaped, markdown_table
+from tasks.seams.run_report import books_report
 
 
 @given(st.text(max_size=60))
@@ -113,6 +117,21 @@ def test_numbers_in_a_table() -> None:
         "| -3 |",
         "| 1 |",
     ]
+
+
+def test_a_report_tells_what_was_taken_from_a_book() -> None:
+    def table(of: Table, **known: object) -> pa.Table:
+        row = {name: known.get(name) for name in of.schema.names}
+        return pa.table({name: [value] for name, value in row.items()})
+
+    receipt = {"share_removed": 0.1, "page_characters": 0, "notes_characters": 1632}
+    shown = books_report(
+        table(BOOKS, book_id="a", title="A Tale", split="train", num_characters=1),
+        table(SECTIONS, book_id="a", heading="I"),
+        table(RECEIPTS, book_id="a", kept_whole=False, **receipt),
+        REFUSALS.schema.empty_table(),
+    )
+    assert r"| 10\.0%, 1,632 characters of notes and pages apart |" in shown
 
 
 def test_progress_outside_prefect_says_lines(
