@@ -90,6 +90,11 @@ def decode(raw: bytes, *, declared: str | None = None) -> Decoded:
     return _by_mark(raw) or (_as_declared(raw, declared) if declared else None) or _by_content(raw)
 
 
+def with_newlines(text: str) -> str:
+    """A text with newlines as its only line ends, without the marks of its beginning and end."""
+    return _LINE_END.sub("\n", text.removeprefix("\ufeff").rstrip(_END_OF_FILE))
+
+
 def _by_mark(raw: bytes) -> Decoded | None:
     for mark, encoding in _MARKS.items():
         if raw.startswith(mark):
@@ -229,8 +234,7 @@ def _first_control_character(text: str) -> int | None:
 
 
 def _decoded(text: str, encoding: str, reason: str) -> Decoded:
-    text = text.removeprefix("\ufeff").rstrip(_END_OF_FILE)
-    return Decoded(_LINE_END.sub("\n", text), encoding, reason)
+    return Decoded(with_newlines(text), encoding, reason)
 
 
 def _binary(character: str, offset: int) -> Unreadable:

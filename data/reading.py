@@ -21,6 +21,7 @@ import numpy.typing as npt
 from data.archives import ArchiveLimits, RefusedMember, text_members
 from data.books import Book, Refusal, escaped
 from data.documents import Document, Unreadable, without
+from data.encodings import with_newlines
 from data.epub import read_epub
 from data.gutenberg import BoilerplateSettings, Fields, Receipt, boilerplate
 from data.headings import find_sections
@@ -134,7 +135,7 @@ def _refusal(source: str, error: Unreadable) -> Refusal:
 
 def _read_row(row: ParquetRow, entry: Entry, reading: Reading) -> ReadBook | Refusal:
     document = Document(
-        row.text,
+        with_newlines(row.text),
         "utf-8",
         "Parquet's strings",
         title=row.title,

@@ -335,6 +335,34 @@ def test_alice_is_the_same_book_in_every_edition(name: str) -> None:
     assert (words - in_plain).total() + (in_plain - words).total() < 0.03 * in_plain.total()
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        f"CHAPTER I\r\n\r\n{PROSE}\r\nThe light-\r\nning.\r\n\r\n[Pg 2]\r\n\r\nCHAPTER II\r\n\r\n"
+        f"{PROSE * 60}\f\r\n{PROSE}".encode(),
+        pytest.param("warw11.txt", marks=needs_test_data),
+    ],
+    ids=["made", "published"],
+)
+def test_a_text_in_a_table_is_the_same_book_as_in_a_file(raw: bytes | str, tmp_path: Path) -> None:
+    raw = raw if isinstance(raw, bytes) else (TEST_DATA / "books_awkward" / raw).read_bytes()
+    (tmp_path / "book.txt").write_bytes(raw)
+    [in_file] = read_entry(
+        Entry("file", "book", str(tmp_path / "book.txt"), 0), Finding(), AS_USUAL
+    )
+    assert isinstance(in_file, ReadBook)
+    written = raw.decode()
+    assert "\r\n" in written
+    texts = [written, written.replace("\r\n", "\n"), f"\ufeff{written}\x1a"]
+    path = tmp_path / "shelf.parquet"
+    pq.write_table(pa.table({"text": texts, "title": [in_file.book.title] * 3}), path)
+    for item in read_entry(Entry("parquet", "shelf", str(path), 0), Finding(), AS_USUAL):
+        assert isinstance(item, ReadBook)
+        assert item.book.text == in_file.book.text
+        assert item.book.sections == in_file.book.sections
+        assert item.receipt == in_file.receipt
+
+
 def zipped(path: Path, **members: bytes) -> Path:
     with ZipFile(path, "w") as archive:
         for name, content in members.items():
