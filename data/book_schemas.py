@@ -23,6 +23,12 @@ BOOKS = Table(
         Column("language", pa.string(), "ISO 639-1 code, told or detected", nullable=True),
         Column("source", pa.string(), "where the book came from, as the user named it"),
         Column("licence", pa.string(), "terms of use, where known", nullable=True),
+        Column(
+            "gutenberg_number",
+            pa.int32(),
+            "in Project Gutenberg's catalogue, if told",
+            nullable=True,
+        ),
         Column("encoding", pa.string(), "character encoding that the bytes were read in"),
         Column("encoding_reason", pa.string(), "why they were read in it"),
         Column("sha256", pa.string(), "SHA-256 of the source's bytes"),

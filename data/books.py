@@ -51,6 +51,7 @@ class Book:
     sha256: str  # hexadecimal, of the source's raw bytes
     text: str
     sections: tuple[Section, ...]
+    gutenberg_number: int | None = None  # in Project Gutenberg's catalogue
 
 
 @dataclass(frozen=True)

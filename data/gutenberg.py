@@ -33,7 +33,6 @@ _FIRST_LINE = re.compile(
     r"(?P<title>[^*\n]{1,120}?)(?:,? by (?P<author>[^*,\n]{1,60}))?[* ]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_PRODUCED_BY = re.compile(r"^\W*produced by ", re.IGNORECASE)
 _LANGUAGE_CODES = {
     "catalan": "ca",
     "chinese": "zh",
@@ -83,7 +82,6 @@ class Fields:
     author: str | None = None
     language: str | None = None  # two-letter code
     number: int | None = None  # in Project Gutenberg's catalogue
-    produced_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,11 +143,7 @@ def boilerplate(text: str, settings: BoilerplateSettings) -> Boilerplate:
 
     found = [*parts_of_header(text, head_end), *parts_of_footer(text, tail_start), *notices(text)]
     if head_end > 0:
-        producers = list(credits_below(text, head_end, tail_start))
-        if producers and fields.produced_by is None:
-            words = " ".join(text[producers[0].start : producers[0].end].split())
-            fields = replace(fields, produced_by=_PRODUCED_BY.sub("", words))
-        found += producers
+        found += credits_below(text, head_end, tail_start)
     if settings.remove_notes:
         found += notes(text, head_end, tail_start)
     if settings.remove_illustrations:
@@ -179,7 +173,6 @@ def header_fields(text: str) -> Fields:
         author=named.get("author", author),
         language=_LANGUAGE_CODES.get(named.get("language", "").lower()),
         number=int(number[1]) if number else None,
-        produced_by=named.get("credits") or named.get("produced by"),
     )
 
 

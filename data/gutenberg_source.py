@@ -33,7 +33,7 @@ def fetch_gutenberg(source: str, downloader: Downloader, mirror: str = MIRROR) -
         Unreachable: the mirror fails in ways that may pass; see `Downloader`.
         Unreadable: it is no number of a book, or the mirror has it nowhere.
     """
-    number = _number(source)
+    number = book_number(source)
     found = cached_gutenberg(source, downloader, mirror)
     if found is None:
         urls = list(candidate_urls(number, mirror))
@@ -48,7 +48,7 @@ def cached_gutenberg(
     source: str, downloader: Downloader, mirror: str = MIRROR
 ) -> tuple[str, Fetched] | None:
     """What was fetched of a book before, and from which URL. Raises as `fetch_gutenberg`."""
-    urls = candidate_urls(_number(source), mirror)
+    urls = candidate_urls(book_number(source), mirror)
     known = ((url, downloader.cached(url)) for url in urls)
     return next(((url, fetched) for url, fetched in known if fetched), None)
 
@@ -66,7 +66,12 @@ def candidate_urls(number: int, mirror: str = MIRROR) -> Iterator[str]:
     yield f"{generated}.epub"
 
 
-def _number(source: str) -> int:
+def book_number(source: str) -> int:
+    """The number that a source names.
+
+    Raises:
+        Unreadable: it is no number of a book.
+    """
     digits = source.removeprefix(PREFIX)
     if not _NUMBER.fullmatch(digits):
         raise Unreadable(

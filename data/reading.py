@@ -24,6 +24,7 @@ from data.documents import Document, Unreadable, without
 from data.encodings import with_newlines
 from data.epub import read_epub
 from data.gutenberg import BoilerplateSettings, Fields, Receipt, boilerplate
+from data.gutenberg_source import book_number
 from data.headings import find_sections
 from data.html_text import read_html
 from data.layout import Layout, tidy
@@ -181,6 +182,7 @@ def _as_book(
         )
     digest = sha256(raw).hexdigest()
     author = entry.author or document.author or header.author
+    number = book_number(entry.place) if entry.kind == "gutenberg" else header.number
     book = Book(
         book_id=f"{_slug(stem)}-{digest[:12]}",
         title=escaped(
@@ -192,7 +194,7 @@ def _as_book(
         ),
         author=escaped(author) if author else None,
         # Of a book of Project Gutenberg, EPUBs tell when it was put there.
-        year=entry.year or (document.year if header.number is None else None),
+        year=entry.year or (document.year if number is None else None),
         genre=escaped(entry.genre) if entry.genre else None,
         language=entry.language or document.language or header.language,
         source=escaped(source),
@@ -202,6 +204,7 @@ def _as_book(
         sha256=digest,
         text=document.text,
         sections=document.sections or find_sections(document.text),
+        gutenberg_number=number,
     )
     return ReadBook(book, receipt)
 

@@ -36,6 +36,7 @@ def books(sources: list[str], finding: Finding, reading: Reading) -> dict[str, A
         held.append(
             {
                 **{name: getattr(book, name) for name in known},
+                "gutenberg_number": book.gutenberg_number,
                 "language": book.language or detector.detect(language_sample(book.text)),
                 "encoding": book.encoding,
                 "encoding_reason": book.encoding_reason,

@@ -177,6 +177,13 @@ def test_names_come_from_a_project_gutenberg_header(tmp_path: Path) -> None:
     assert read(tmp_path, b"\n" * 100 + raw).author is None
 
 
+def test_the_number_comes_from_a_project_gutenberg_header(tmp_path: Path) -> None:
+    raw = b"The Project Gutenberg EBook\n\nTitle: A\nRelease Date: 2007 [EBook #22367]\n\nWords.\n"
+    assert read(tmp_path, raw).gutenberg_number == 22367
+    assert read(tmp_path, raw.replace(b"[EBook #22367]", b"")).gutenberg_number is None
+    assert read(tmp_path, raw.replace(b"Project Gutenberg", b"Other")).gutenberg_number is None
+
+
 def test_a_book_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     assert read(tmp_path, b"Words.") == read(tmp_path / "elsewhere", b"Words.")

@@ -67,7 +67,7 @@ def test_a_book_of_project_gutenberg_by_its_number(tmp_path: Path, address: str)
     assert book.text.strip() == NOVEL.strip()
     assert item.receipt.start_marker == START.strip()
     assert item.receipt.head_characters >= len(HEADER)
-    assert book.source == "gutenberg:158"
+    assert (book.source, book.gutenberg_number) == ("gutenberg:158", 158)
     asked = len(Handler.asked)
     [entry] = find_entries(["gutenberg:158"], how)
     assert isinstance(entry, Entry)

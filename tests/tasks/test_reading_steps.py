@@ -157,6 +157,16 @@ def test_a_table_of_many_row_groups_is_many_shards_and_the_same_books(
     assert digests[0] == digests[1]
 
 
+def test_a_number_in_the_header_is_in_the_table(tmp_path: Path) -> None:
+    header = "The Project Gutenberg EBook\n\nTitle: A\nRelease Date: 2007 [EBook #22367]\n\n"
+    (tmp_path / "a.txt").write_text(header + miniature_book(1))
+    (tmp_path / "b.txt").write_text(miniature_book(2))
+    run = context(tmp_path / "store")
+    tables = read.fn(run, ReadSettings(books=(str(tmp_path),))).tables
+    books = Store(run.store).read_table(tables["books"].name)
+    assert books["gutenberg_number"].to_pylist() == [22367, None]
+
+
 def test_spans_of_sections_come_by_book() -> None:
     rows = [("a", 0, 0, 5), ("a", 1, 5, 9), ("b", 0, 0, 7)]
     names = ("book_id", "section_index", "char_start", "char_end")
