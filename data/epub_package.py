@@ -52,6 +52,7 @@ _NCX_TYPE = "application/x-dtbncx+xml"
 _GET_AGAIN = "Get the book again, or give it as plain text."
 _GIVE_TEXT = "Give the book as plain text."
 _LATER_DATES = ("conversion", "modification")  # of the file, not of the book
+_UNKNOWN_DATE = "0101-01-01"  # what Calibre writes where it knows none
 _YEAR = re.compile(r"-?\d{4}")
 _LANGUAGE = re.compile(r"([A-Za-z]{2})(?:[-_].*)?")
 
@@ -279,7 +280,8 @@ def _author(package: Element) -> str | None:
 
 def _year(package: Element) -> int | None:
     for date in all_named(package, "date"):
-        found = _YEAR.match(words_of(date))
+        words = words_of(date)
+        found = None if words.startswith(_UNKNOWN_DATE) else _YEAR.match(words)
         if found and attribute(date, "event") not in _LATER_DATES:
             return int(found[0])
     return None

@@ -122,6 +122,12 @@ def test_the_year(date: str, year: int | None) -> None:
     assert told(f"<dc:date>{date}</dc:date>").year == year
 
 
+def test_calibres_unknown_date_is_none() -> None:
+    unknown = "<dc:date>0101-01-01T00:00:00+00:00</dc:date>"
+    assert told(unknown).year is None
+    assert told(f"{unknown}<dc:date>1813-01-28</dc:date>").year == 1813
+
+
 @pytest.mark.parametrize(
     ("tag", "language"), [("FR", "fr"), ("de_AT", "de"), ("eng", None), ("English", None)]
 )
