@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from data.archives import ArchiveLimits
 from data.book_schemas import REFUSALS
 from data.books import Book, Refusal
 from data.headings import FRONT_MATTER
@@ -195,7 +196,8 @@ def test_a_file_name_that_is_not_utf_8_can_be_stored(tmp_path: Path) -> None:
     (folder / os.fsdecode(b"\xe9.txt")).write_bytes(b"Words.")
     (folder / os.fsdecode(b"\xe9\xe9.txt")).write_bytes(b"\0")
     finding = Finding(folder_label="genre")
-    found = [*find_entries([str(folder)], finding), *read_parquet(folder / "gone.parquet")]
+    gone = read_parquet(folder / "gone.parquet", ArchiveLimits())
+    found = [*find_entries([str(folder)], finding), *gone]
     items: list[Any] = []
     for one in found:
         items += read_entry(one, finding, AS_USUAL) if isinstance(one, Entry) else [one]
