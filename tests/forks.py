@@ -13,25 +13,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from prefect.context import refresh_global_settings_context
+from prefect.logging.configuration import setup_logging
+
+from flows.environment import prepare
 from tests.servers.processes import die_with_parent
 
-# Those that read no setting when they are imported: Prefect does, each process has it for itself.
-LIBRARIES = (
-    "cyclopts",
-    "matplotlib.figure",
+MODULES = (
+    "flows.command_line",
+    "flows.running",
+    "flows.reproduce",
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
-    "nltk",
-    "pandas",
-    "pyarrow.parquet",
-    "scipy.stats",
-    "sklearn.cluster",
     "sklearn.mixture",
-    "torch",
 )
 LOOKS_EVERY_SECONDS = 0.02
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload([*LIBRARIES])
+_forks.set_forkserver_preload([*MODULES])
 
 
 class Ended(NamedTuple):
@@ -105,6 +103,9 @@ def _become(
     die_with_parent()
     os.environ.clear()
     os.environ.update(environment)
+    prepare()  # a command does so before it imports Prefect, which takes its settings from there
+    refresh_global_settings_context()
+    setup_logging(incremental=True)
     for stream, path in zip((1, 2), paths, strict=True):
         os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
     sys.argv = [module, *arguments]
