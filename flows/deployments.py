@@ -14,13 +14,14 @@ from flows.environment import PROJECT_ROOT
 from tasks.seams.surroundings import provenance
 
 PIPELINE_ENTRYPOINT = "flows/pipeline.py:pipeline"
+OWN_FILE = PROJECT_ROOT / "prefect.yaml"
 MAP_ENTRYPOINT = "flows/texts_map.py:texts_map"
 Pool = Literal["process", "docker", "kubernetes"]
 
 
 def deployments_file() -> Path:
     """Where deployments are described: `BOOKLOOM_DEPLOYMENTS`, or `prefect.yaml`."""
-    return Path(os.environ.get("BOOKLOOM_DEPLOYMENTS") or PROJECT_ROOT / "prefect.yaml")
+    return Path(os.environ.get("BOOKLOOM_DEPLOYMENTS") or OWN_FILE)
 
 
 def deployment_settings(name: str, entrypoint: str = PIPELINE_ENTRYPOINT) -> dict[str, Any]:
@@ -32,9 +33,9 @@ def deployment_settings(name: str, entrypoint: str = PIPELINE_ENTRYPOINT) -> dic
     """
     content = _content()
     found = {
-        entry["name"]: entry["parameters"]["settings"]
+        entry["name"]: entry.get("parameters", {}).get("settings", {})
         for entry in content["deployments"]
-        if entry["entrypoint"] == entrypoint
+        if entry.get("entrypoint") == entrypoint
     }
     if entrypoint == PIPELINE_ENTRYPOINT:
         found |= content["definitions"]["settings"]
@@ -49,8 +50,18 @@ def deployment_settings(name: str, entrypoint: str = PIPELINE_ENTRYPOINT) -> dic
 
 
 def pool_section(pool: Pool) -> dict[str, Any]:
-    """What a pool is: its type, its deployments' `work_pool`, and what its image is built by."""
-    section: dict[str, Any] = _content()["definitions"]["work_pools"][pool]
+    """What a pool is: its type, its deployments' `work_pool`, and what its image is built by.
+
+    Raises:
+        UserMistake: the file has no such pool.
+    """
+    pools: dict[str, Any] = _content()["definitions"]["work_pools"]
+    if pool not in pools:
+        raise UserMistake(
+            f"{deployments_file().name} has no definitions.work_pools.{pool}.",
+            f"Copy that of bookloom's own, {OWN_FILE}.",
+        )
+    section: dict[str, Any] = pools[pool]
     return section
 
 
@@ -85,10 +96,11 @@ def rendered(
         for name, entry in entries.items()
         if name in (names or entries)
     ]
-    if words:
+    if words and chosen:
         chosen[0]["build"] = _filled(section["build"], words)
         chosen[0]["push"] = _filled(section["push"], words) if _has_registry(words) else []
-    return {"name": content["name"], "pull": content["pull"], "deployments": chosen}
+    pull = content.get("pull", [{"flows.environment.checkout": {}}])
+    return {"name": content.get("name", "bookloom"), "pull": pull, "deployments": chosen}
 
 
 def job_template(section: Mapping[str, Any], prefects: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,15 +124,22 @@ class _Plain(yaml.SafeDumper):
 
 
 def _content() -> dict[str, Any]:
+    """All of the file; what it may do without is there, empty."""
     path = deployments_file()
     try:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        definitions = {"settings": {}, "work_pools": {}, **content.get("definitions", {})}
+        return {"deployments": [], **content, "definitions": definitions}
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise UserMistake(
+            f"{path.absolute()} describes no deployments: {error}.",
+            f"Copy bookloom's own, {OWN_FILE}, and change what is to be otherwise.",
+        ) from error
     except FileNotFoundError as error:
         raise UserMistake(
             f"There is no file {path.absolute()} that describes deployments.",
             "Set BOOKLOOM_DEPLOYMENTS to one, or leave it unset for that of bookloom.",
         ) from error
-    return content
 
 
 def _image_words(pool: Pool, image: str | None) -> dict[str, str]:

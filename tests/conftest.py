@@ -5,10 +5,12 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from py3langid.langid import LanguageIdentifier
 
 from tests.miniature import MiniatureRun, tiny_settings
 from tests.servers.object_store import ObjectStore
@@ -68,6 +70,15 @@ def miniature_book(seed: int, num_chapters: int = 4, sentences: int = 40) -> str
         paragraphs = [" ".join(lines[i : i + 5]) for i in range(0, sentences, 5)]
         chapters.append(f"CHAPTER {number}\n\n" + "\n\n".join(paragraphs))
     return "\n\n".join(chapters) + "\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def languages_loaded_once() -> Iterator[None]:
+    """Runs read the model that tells languages anew, for a second each."""
+    load = cache(LanguageIdentifier.from_model_file)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(LanguageIdentifier, "from_model_file", load)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ MODULES = (
     "sklearn.mixture",
 )
 LOOKS_EVERY_SECONDS = 0.02
+SAYS_WITHIN_SECONDS = 300.0
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([*MODULES])
 
@@ -74,12 +75,23 @@ class Fork:
         """What it has told so far on standard error."""
         return self._errors.read_text(errors="replace")
 
-    def wait_for_output(self, text: str, seconds: float = 300.0) -> None:
+    def wait_for_output(self, text: str) -> None:
         """Wait until it has printed something."""
-        deadline = time.monotonic() + seconds
-        while text not in self._output.read_text(errors="replace"):
+        self._wait_for(text, self._output)
+
+    def wait_for_errors(self, text: str) -> None:
+        """Wait until it has told something on standard error."""
+        self._wait_for(text, self._errors)
+
+    def _wait_for(self, text: str, path: Path) -> None:
+        deadline = time.monotonic() + SAYS_WITHIN_SECONDS
+        while text not in path.read_text(errors="replace"):
             assert self.is_running and time.monotonic() < deadline, self.errors
             time.sleep(LOOKS_EVERY_SECONDS)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self._process.terminate()
 
     def kill(self) -> None:
         """Kill -9."""

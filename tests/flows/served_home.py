@@ -17,6 +17,7 @@ import yaml
 
 from flows.prefect_api import PrefectApi
 from flows.serving_note import serving
+from tests.forks import Ended, Fork
 from tests.servers.prefect_database import put_database
 
 BOOKLOOM = str(Path(sys.executable).parent / "bookloom")
@@ -74,15 +75,10 @@ class ServedHome:
         """What it has said on the terminal."""
         return (self.home / "terminal.log").read_text()
 
-    def ask(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def ask(self, *arguments: str) -> Ended:
         """Another command on the same home."""
-        return subprocess.run(
-            [BOOKLOOM, *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        folder = self.home / "asked"
+        return Fork("flows.command_line", [*arguments], self.environment, folder).ended()
 
     def part(self, name: str) -> int:
         """The process that keeps a part."""
@@ -105,7 +101,7 @@ class ServedHome:
         return process
 
     def is_well(self, *names: str) -> bool:
-        answer = json.loads(self.ask("serve", "--check", "--json").stdout)
+        answer = json.loads(self.ask("serve", "--check", "--json").output)
         return all(answer["parts"][name]["is_well"] for name in names)
 
     def wait_until_ready(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import onnxruntime
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from flows.answers import written_text
 from models.bundle import Bundle
@@ -20,6 +21,7 @@ from tasks.score import score_text
 from tasks.seams.registry import read_bundle
 from tasks.write import WriteSettings, write
 from tests.forks import Ended, Fork
+from tests.miniature import tiny_settings
 
 BOOKLOOM = str(Path(sys.executable).with_name("bookloom"))
 
@@ -258,11 +260,16 @@ def test_run_refuses_bad_files_and_goes_on(prefect_url: str, tmp_path: Path) -> 
 def test_run_prints_one_json_object(
     prefect_url: str, miniature_shelf: Path, tmp_path: Path
 ) -> None:
-    """The quick deployment's own settings on a miniature shelf, one file of it refused."""
+    """Settings of a user's own, on a miniature shelf, one file of it refused."""
     (tmp_path / "empty.txt").write_text("")
+    mine = {"definitions": {"settings": {"mine": tiny_settings(miniature_shelf, "")}}}
+    mine["definitions"]["settings"]["mine"] |= {"name": "mine", "store": None}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
     finished = bookloom(
-        "run", "--books", str(miniature_shelf), str(tmp_path / "empty.txt"), "--json",
+        "run", "--deployment", "mine",
+        "--books", str(miniature_shelf), str(tmp_path / "empty.txt"), "--json",
         PREFECT_API_URL=prefect_url, BOOKLOOM_HOME=str(tmp_path / "home"),
+        BOOKLOOM_DEPLOYMENTS=str(tmp_path / "mine.yaml"),
     )  # fmt: skip
     assert finished.exit_code == 0, finished.errors
     summary = json.loads(finished.output)

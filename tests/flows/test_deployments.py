@@ -398,6 +398,27 @@ def test_the_file_of_deployments_is_the_one_that_is_named(
         deployment_settings("retrain-nightly")
 
 
+def test_settings_alone_are_a_file_of_deployments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOOKLOOM_DEPLOYMENTS", str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text("definitions: {settings: {mine: {name: mine}}}")
+    assert deployment_settings("mine") == {"name": "mine"}
+    with pytest.raises(UserMistake, match=r"mine\.yaml has no definitions\.work_pools\.process"):
+        rendered()
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [", "definitions: 5", "\udcff"])
+def test_what_is_no_file_of_deployments_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("BOOKLOOM_DEPLOYMENTS", str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserMistake, match=r"mine\.yaml describes no deployments") as caught:
+        deployment_settings("mine")
+    assert "Copy bookloom's own" in caught.value.remedy
+
+
 def test_a_retraining_is_found_by_its_entrypoint() -> None:
     assert {one["entrypoint"] for one in DEPLOYMENTS.values()} >= {
         PIPELINE_ENTRYPOINT,

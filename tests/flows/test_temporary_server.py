@@ -1,6 +1,5 @@
 """The command line's own Prefect server: there for the block, and never longer than the command."""
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from flows.temporary_server import prefect_server
-from tests.flows.served_home import BOOKLOOM, environment, processes_of, until
+from tests.flows.served_home import environment, processes_of, until
+from tests.forks import Fork
+from tests.servers.prefect_database import put_database
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -29,6 +30,7 @@ with prefect_server():
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("home")
+    put_database(home / "prefect")
     yield home
     for process in processes_of(home).values():
         process.kill()
@@ -57,17 +59,11 @@ def test_it_is_gone_when_its_command_is_killed(home: Path) -> None:
 
 def test_sigterm_ends_a_run_as_ctrl_c_does(home: Path, miniature_shelf: Path) -> None:
     own = {"BOOKLOOM_DEPLOYMENTS": str(ROOT / "prefect.yaml"), "PREFECT_LOGGING_LEVEL": "INFO"}
-    command = subprocess.Popen(
-        [BOOKLOOM, "run", "--books", str(miniature_shelf)],
-        env=environment(home) | own,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert command.stderr is not None
-    assert any("tokenise: running" in line for line in command.stderr)
-    command.send_signal(signal.SIGTERM)
-    rest = command.communicate(timeout=120)[1]
-    assert command.returncode == 2
-    assert "Stopped." in rest and "What was finished is kept" in rest and "Traceback" not in rest
+    arguments = ["run", "--books", str(miniature_shelf)]
+    command = Fork("flows.command_line", arguments, environment(home) | own, home / "run")
+    command.wait_for_errors("tokenise: running")
+    command.terminate()
+    code, _, told = command.ended()
+    assert code == 2
+    assert "Stopped." in told and "What was finished is kept" in told and "Traceback" not in told
     until(lambda: not processes_of(home), "nothing is left", 30.0)

@@ -1,13 +1,15 @@
 """The benchmark of ways to cluster, on a shelf whose answer is known."""
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks import clustering
 from models.cluster_scores import DEFAULT_METHOD
+from tests.forks import Fork
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "clustering.py"
 WORDS = {"sea": "ship wave sail storm anchor", "court": "king crown queen throne duke"}
@@ -23,15 +25,11 @@ def shelf(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, BENCHMARK, *arguments]
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-
-
 def test_each_method_is_scored_in_a_process_of_its_own(shelf: Path) -> None:
-    done = run(shelf, "--seeds", 2, "--json", "--methods", DEFAULT_METHOD, "NMF")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    arguments = [str(shelf), "--seeds", "2", "--json", "--methods", DEFAULT_METHOD, "NMF"]
+    done = Fork("benchmarks.clustering", arguments, os.environ, shelf / "told").ended()
+    assert done.exit_code == 0, done.errors
+    found = json.loads(done.output)
     assert (found["num_texts"], found["num_labels"]) == (16, 2)
     assert [row["method"] for row in found["results"]] == [DEFAULT_METHOD, "NMF"]
     assert [row["is_default"] for row in found["results"]] == [True, False]
@@ -42,8 +40,18 @@ def test_each_method_is_scored_in_a_process_of_its_own(shelf: Path) -> None:
         assert row["seconds"] > 0 and row["peak_memory_bytes"] > 1e7
 
 
-def test_a_shelf_without_labels_and_unknown_methods_are_refused(shelf: Path) -> None:
-    done = run(shelf / "sea")
-    assert done.returncode == 1 and "give label/text.txt files" in done.stderr
-    done = run(shelf, "--methods", "magic")
-    assert done.returncode == 2 and "magic" in done.stderr
+def test_what_can_not_be_measured_is_refused(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusal(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [str(BENCHMARK), *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            clustering.main()
+        return f"{caught.value.code} {capsys.readouterr().err}"
+
+    assert "give label/text.txt files" in refusal(shelf / "sea")
+    assert "magic" in refusal(shelf, "--methods", "magic")
+    assert "--seeds 0" in refusal(shelf, "--seeds", 0)
+    binary = shelf / "sea" / "binary.txt"
+    binary.write_bytes(b"ship\0" * 40)
+    assert f"{binary}: It is binary" in refusal(shelf)

@@ -53,12 +53,8 @@ def _empty() -> Path:
     return path
 
 
-def main(uri: str, folder: str, num_models: str, num_processes: str) -> None:
+def promote_all(uri: str, folder: str, num_models: str, num_processes: str) -> None:
     """Many processes at once promote all versions, a share each, alone in between."""
-    # Imported once, before there are many.
-    import mlflow.store.model_registry.sqlalchemy_store
-    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-
     children = []
     for first in range(int(num_processes)):
         child = os.fork()
@@ -91,6 +87,7 @@ def hold(uri: str) -> None:
         time.sleep(600)
 
 
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    {"promote": main, "hold": hold}[sys.argv[1]](*sys.argv[2:])
+def main() -> None:
+    """Do as the command line says."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    {"promote": promote_all, "hold": hold}[sys.argv[1]](*sys.argv[2:])

@@ -3,8 +3,6 @@
 import itertools
 import os
 import random
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from tasks.seams.registry_lock import PREFIX, alone
 from tasks.seams.store_lease import Holder
 from tasks.seams.tracking import open_client
 from tasks.versions import roll_back, versions
+from tests.forks import Fork
 from tests.tasks.registries import add_version, promote, registry
 
 ROOT = Path(__file__).parents[2]
@@ -199,19 +198,18 @@ def test_many_processes_make_one_order(tmp_path: Path) -> None:
     strengths = [*range(10)]
     random.Random(2).shuffle(strengths)
     uri = registry(tmp_path, *strengths)
-    base = [sys.executable, "-m", "tests.tasks.registries"]
-    with subprocess.Popen([*base, "hold", uri], cwd=ROOT, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"inside\n"
-        arguments = ["promote", uri, str(tmp_path), "10", "5"]
-        with subprocess.Popen([*base, *arguments], cwd=ROOT, stderr=subprocess.PIPE) as working:
-            assert working.stderr is not None
-            waiting = iter(working.stderr.readline, b"")
-            assert any(b"waiting for a change of the champion" in line for line in waiting)
-            holder.kill()
-            told = working.stderr.read()
-    assert working.returncode == 0, told
-    assert b"has died or hangs: it is passed" in told
+
+    def begun(*arguments: str) -> Fork:
+        return Fork("tests.tasks.registries", [*arguments], os.environ, tmp_path / arguments[0])
+
+    holder = begun("hold", uri)
+    holder.wait_for_output("inside\n")
+    working = begun("promote", uri, str(tmp_path), "10", "5")
+    working.wait_for_errors("waiting for a change of the champion")
+    holder.kill()
+    ended = working.ended()
+    assert ended.exit_code == 0, ended.errors
+    assert "has died or hangs: it is passed" in ended.errors
     standing = Champions(uri).standing()
     strength_of = {n: int(v.tags["strength"]) for n, v in standing.versions.items()}
     order = [strength_of[number] for number in standing.promoted]
