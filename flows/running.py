@@ -14,13 +14,13 @@ from data.errors import UserMistake
 from data.settings import Settings
 from flows.command_tools import settings_mistake
 from flows.dead_runs import settle_dead_runs, worker_name
-from flows.pipeline import PipelineSettings, pipeline
 from flows.prefect_api import api_at
 from flows.temporary_server import prefect_server
-from flows.texts_map import TextsMapSettings, texts_map
 from flows.unanswered import silence_told
 
 S = TypeVar("S", bound=Settings)
+Flow = tuple[Callable[[S], dict[str, Any]], type[S]]
+"""A flow and the kind of its settings."""
 
 
 def run_pipeline(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,30 +29,49 @@ def run_pipeline(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserMistake: a setting, a book or a bag that its user must mend.
     """
-    return run_flow(pipeline, PipelineSettings, settings)
+
+    def load() -> Flow[Any]:
+        from flows.pipeline import PipelineSettings, pipeline
+
+        return pipeline, PipelineSettings
+
+    return run_flow(load, settings)
 
 
 def run_texts_map(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Draw the map of the texts alone and give the run's summary. Raises as `run_pipeline`."""
-    return run_flow(texts_map, TextsMapSettings, settings)
+
+    def load() -> Flow[Any]:
+        from flows.texts_map import TextsMapSettings, texts_map
+
+        return texts_map, TextsMapSettings
+
+    return run_flow(load, settings)
 
 
-def run_flow(
-    flow: Callable[[S], dict[str, Any]], kind: type[S], settings: Mapping[str, Any]
-) -> dict[str, Any]:
+def run_flow(load: Callable[[], Flow[S]], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Run a flow on settings that are checked first. Raises as `run_pipeline`.
 
     SIGTERM ends it as Ctrl-C does.
+
+    Args:
+        load: imports the flow, which takes seconds: about as long as a server takes to start, so
+            that both are done at once.
+        settings: as plain values.
     """
-    try:
-        checked = kind.model_validate(settings)
-    except pydantic.ValidationError as error:
-        raise settings_mistake(error, kind, "settings.") from error
+
+    def loaded() -> tuple[Callable[[S], dict[str, Any]], S]:
+        flow, kind = load()
+        try:
+            return flow, kind.model_validate(settings)
+        except pydantic.ValidationError as error:
+            raise settings_mistake(error, kind, "settings.") from error
+
     for name in ("prefect", "prefect.flow_runs", "prefect.task_runs"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_no_traceback_for_mistakes)
     is_served = bool(PREFECT_API_URL.value())
-    with silence_told(), prefect_server():
+    with silence_told(), prefect_server(loaded) as (flow, checked):
         if not is_served:
             _tell_of_killed_runs()
         try:

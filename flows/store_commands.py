@@ -135,8 +135,6 @@ def reproduce(
         keep: keep the repetition's store.
         as_json: print one JSON object.
     """
-    from flows.reproduce import ReproduceSettings, reproduced_text
-    from flows.reproduce import reproduce as repeat
     from flows.running import run_flow
     from tasks.reproduce import run_to_repeat
     from tasks.seams.as_it_was import commit_to_restore
@@ -150,7 +148,16 @@ def reproduce(
         "keep": keep,
         "must_be_equal": False,
     }
-    report = run_flow(repeat, ReproduceSettings, settings)
+
+    def load() -> Any:
+        from flows.reproduce import ReproduceSettings
+        from flows.reproduce import reproduce as repeat
+
+        return repeat, ReproduceSettings
+
+    report = run_flow(load, settings)
+    from flows.reproduce import reproduced_text
+
     print_answer(report, as_json, reproduced_text)
     if not report["equal"]:
         sys.exit(NOT_AS_PROMISED_EXIT_CODE)

@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import prefect
@@ -32,30 +33,34 @@ from flows.ports import HOST
 
 STOP_SECONDS = 5.0
 DRAIN_SECONDS = 30.0
+T = TypeVar("T")
 TRIES = 3  # a port that was free may be somebody's a moment later
 
 
 @contextmanager
-def prefect_server() -> Iterator[None]:
+def prefect_server(meanwhile: Callable[[], T]) -> Iterator[T]:
     """A server for the block, unless the settings name one.
 
     To be entered from the main thread: the server ends with the thread that started it.
 
+    Args:
+        meanwhile: what is to be done while the server starts; the block is given what it gives.
+
     Raises:
-        UserMistake: it does not start.
+        UserMistake: it does not start; whatever `meanwhile` raises.
     """
     if PREFECT_API_URL.value():
-        yield
+        yield meanwhile()
         return
     print("starting a Prefect server for this command", file=sys.stderr, flush=True)
-    server, url = _started()
+    server, url, done = _started(meanwhile)
     # Links are to be good later: they go where `prefect server start` shows this command's runs.
     pages = f"http://{PREFECT_SERVER_API_HOST.value()}:{PREFECT_SERVER_API_PORT.value()}"
     own = {PREFECT_API_URL: url, PREFECT_UI_URL: PREFECT_UI_URL.value() or pages}
     try:
         with temporary_settings(own):
             try:
-                yield
+                yield done
             finally:  # what is still to be told; later it would be told to nobody, for minutes
                 for worker in (APILogWorker, EventsWorker):
                     worker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
@@ -64,7 +69,7 @@ def prefect_server() -> Iterator[None]:
         server.wait()
 
 
-def _started() -> tuple[subprocess.Popen[bytes], str]:
+def _started(meanwhile: Callable[[], T]) -> tuple[subprocess.Popen[bytes], str, T]:
     until = time.monotonic() + PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
     for _ in range(TRIES):
         port = _free_port()
@@ -77,9 +82,10 @@ def _started() -> tuple[subprocess.Popen[bytes], str]:
             start_new_session=True,  # Ctrl-C is the command's, which still has to tell how it ended
         )
         try:
+            done = meanwhile()
             while server.poll() is None and time.monotonic() < until:
                 if _answers(url):
-                    return server, url
+                    return server, url, done
                 time.sleep(0.1)
         except BaseException:
             server.terminate()

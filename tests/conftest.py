@@ -116,7 +116,7 @@ def prefect_url() -> Iterator[str]:
 
     database = put_database(HOME / "server")
     own = {PREFECT_SERVER_DATABASE_CONNECTION_URL: f"sqlite+aiosqlite:///{database}"}
-    with temporary_settings(own), prefect_server():
+    with temporary_settings(own), prefect_server(str):
         yield str(PREFECT_API_URL.value())
 
 

@@ -117,7 +117,7 @@ def test_the_command_tells_what_stops_it_before_anything_starts(
     (checkout / "requirements.lock").write_text("torch==0.4.1\n")
     started: list[dict[str, Any]] = []
 
-    def start(flow: Any, kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    def start(load: Any, settings: dict[str, Any]) -> dict[str, Any]:
         started.append(settings)
         return {"equal": True}
 

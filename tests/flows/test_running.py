@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -32,9 +32,9 @@ def test_killed_runs_are_told_of_where_nobody_else_does(
     prefect_url: str, monkeypatch: pytest.MonkeyPatch, is_temporary: bool
 ) -> None:
     @contextmanager
-    def server() -> Iterator[None]:
+    def server(meanwhile: Callable[[], object]) -> Iterator[object]:
         with temporary_settings({PREFECT_API_URL: prefect_url}):
-            yield
+            yield meanwhile()
 
     monkeypatch.setattr(running, "prefect_server", server)
     dead = subprocess.Popen([sys.executable, "-c", ""])
@@ -45,6 +45,6 @@ def test_killed_runs_are_told_of_where_nobody_else_does(
         client.update_flow_run(killed.id, infrastructure_pid=noted)
         there = {} if is_temporary else {PREFECT_API_URL: prefect_url}
         with temporary_settings(there, restore_defaults={PREFECT_API_URL}):
-            assert run_flow(lambda settings: {"ran": settings}, NoSettings, {})
+            assert run_flow(lambda: (lambda settings: {"ran": settings}, NoSettings), {})
         state = client.read_flow_run(killed.id).state_type
     assert state == (StateType.CRASHED if is_temporary else StateType.RUNNING)

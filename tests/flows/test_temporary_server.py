@@ -20,7 +20,7 @@ from flows.environment import prepare
 prepare()
 from flows.temporary_server import prefect_server
 from prefect.client.orchestration import get_client
-with prefect_server():
+with prefect_server(str):
     with get_client(sync_client=True) as client:
         print(client.hello().status_code, flush=True)
     time.sleep(600)
@@ -44,7 +44,7 @@ def program(home: Path) -> subprocess.Popen[str]:
 
 
 def test_a_server_that_is_set_is_used(prefect_url: str) -> None:
-    with prefect_server():
+    with prefect_server(str):
         assert PREFECT_API_URL.value() == prefect_url
 
 
