@@ -7,6 +7,7 @@ Parts are published whole. A step that was killed goes on from those that stand;
 table does not depend on how it was cut, by whom or in which order its parts were made.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -33,6 +34,7 @@ from tasks.seams.kept import turn_to
 from tasks.seams.memory import give_back_memory
 
 Runner = Literal["processes", "dask", "ray"]
+SHARDS_A_WORKER = 4  # at work or waiting for it: more than one, for some take longer than others
 
 
 class Workers(Settings):
@@ -146,10 +148,17 @@ def work_on(
         # Without the address each worker would start a server of its own: seconds, and 250 MB.
         with get_client(sync_client=True) as client:
             address = {PREFECT_API_URL: str(client.api_url)}
-        with temporary_settings(address):
-            futures = [runner.submit(task, {"shard": shard, **arguments}) for shard in shards]
-        for shard, future in zip(shards, futures, strict=True):
-            future.result(raise_on_failure=True)
+
+        def handed_over(shard: Shard) -> Any:
+            with temporary_settings(address):
+                return runner.submit(task, {"shard": shard, **arguments})
+
+        # What waits in a queue takes memory, the more the larger the library.
+        at_once = SHARDS_A_WORKER * workers.num_workers if workers.address is None else len(shards)
+        futures = deque(map(handed_over, shards[:at_once]))
+        for number, shard in enumerate(shards):
+            futures.popleft().result(raise_on_failure=True)
+            futures.extend(map(handed_over, shards[number + at_once : number + at_once + 1]))
             yield shard
 
 

@@ -32,6 +32,9 @@ from tests.servers.pipelines import Pipeline
 from tests.servers.plug import Plug, plugged
 
 AWAY_SECONDS = 60.0
+SERVERS = [  # most of the time goes with waiting, which several processes do at once
+    pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("prefect", "mlflow")
+]
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +133,7 @@ def test_mlflow_is_waited_for(team: Team, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("which", ["prefect", "mlflow"])
+@pytest.mark.parametrize("which", SERVERS)
 def test_a_server_killed_in_mid_run_and_back_after_a_minute(
     which: str, team: Team, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
 ) -> None:
@@ -148,7 +151,7 @@ def test_a_server_killed_in_mid_run_and_back_after_a_minute(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("which", ["prefect", "mlflow"])
+@pytest.mark.parametrize("which", SERVERS)
 def test_a_server_that_does_not_come_back(
     which: str, team: Team, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
 ) -> None:
@@ -171,6 +174,7 @@ def test_a_server_that_does_not_come_back(
 
 
 @pytest.mark.faults
+@pytest.mark.xdist_group("object store")
 def test_one_request_in_ten_to_the_object_store_fails(
     team: Team,
     object_store: ObjectStore,

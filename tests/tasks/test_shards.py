@@ -1,6 +1,8 @@
 """Work in shards: the cut changes no digest, and a killed step goes on from whole parts."""
 
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from data.store import Store
 from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode
 from tasks.read import ReadSettings, read
+from tasks.seams import shards
 from tasks.seams.shards import Shard, Workers, shard_task, work_on
 from tasks.seams.step_cache import StepOutcome
 from tasks.tokenise import TokeniseSettings, tokenise
@@ -114,6 +117,31 @@ def test_shards_are_yielded_in_order_and_errors_come_out(tmp_path: Path) -> None
 
 
 @shard_task
+@pytest.mark.parametrize("address", [None, "tcp://cluster:8786"])
+def test_few_shards_wait_at_once_unless_a_cluster_takes_them(
+    prefect_url: str, monkeypatch: pytest.MonkeyPatch, address: str | None
+) -> None:
+    """What waits takes memory; how many workers a cluster has, nobody knows."""
+    handed_over: list[int] = []
+
+    class Runner:
+        def submit(self, task: Any, parameters: dict[str, Any]) -> Any:
+            handed_over.append(parameters["shard"].number)
+            return SimpleNamespace(result=lambda raise_on_failure: None)
+
+    monkeypatch.setattr(shards, "_new_runner", lambda workers: nullcontext(Runner()))
+    workers = Workers(runner="dask", num_workers=2, address=address)
+    all_of_them = [
+        Shard(store="s", folder="f", number=number, inputs={}, lineage={}) for number in range(50)
+    ]
+    ahead = []
+    for done, shard in enumerate(work_on(all_of_them, _fail_at, {}, workers), 1):
+        assert shard.number == done - 1
+        ahead.append(len(handed_over) - done)
+    assert handed_over == [*range(50)]
+    assert max(ahead) == (8 if address is None else 49)
+
+
 def _fail_at(shard: Shard, number: int) -> None:
     if shard.number == number:
         raise UserMistake("two", "Mend it.")
