@@ -21,6 +21,7 @@ from models.code_ensemble import CodeEnsemble, Encoding, EpochRecord, encode, fi
 from models.embedded_clustering import FEWEST_STEPS, RATE_SHARE, GuardReport, refine
 from models.pretraining import epochs_of_a_layer, pretrain
 from models.text_space import Points, in_company, neighbours
+from models.threads import one_thread
 
 _FEWEST_STEPS = 100
 _MOST_PASSES_FOR_STEPS = 400  # without it a single text is learned in 6,400, to no use
@@ -123,37 +124,39 @@ def cluster_texts(
     Raises:
         ValueError: as `learn_codes` and `grouped`.
     """
-    if isinstance(num_clusters, int):
-        check_num_clusters(len(points_ND), num_clusters)
-    targets_ND = _targets(points_ND, recipe)
-    learned = _learned(points_ND, targets_ND, recipe, seed, on_epoch)
-    codes_NC = learned.encoding.codes_NC
-    if not isinstance(num_clusters, int):
-        num_clusters = num_clusters(codes_NC)
-    company_NN = neighbours(codes_NC, recipe.num_neighbours)
-    first = _grouped(
-        in_company(codes_NC, company_NN, recipe.company_share), recipe, num_clusters, seed
-    )
-    if recipe.clusterer not in ("dec", "idec"):
-        return Clustered(learned, first)
-    refined = refine(
-        learned.model,
-        points_ND,
-        targets_ND,
-        first.cluster_N,
-        company_NN,
-        company_share=recipe.company_share,
-        keeps_reading=recipe.clusterer == "idec",
-        epochs=_refining_passes(recipe, len(points_ND)),
-        batch_size=recipe.batch_size,
-        learning_rate=RATE_SHARE * recipe.learning_rate,
-        seed=seed,
-        on_epoch=on_epoch,
-    )
-    if refined.guard.collapse:
-        say(str(refined.guard))
-    moved = LearnedCodes(learned.model, encode(learned.model, points_ND))
-    return Clustered(moved, refined.grouping, refined.guard)
+    # Its products are small: threads would wait for each other most of the time.
+    with one_thread():
+        if isinstance(num_clusters, int):
+            check_num_clusters(len(points_ND), num_clusters)
+        targets_ND = _targets(points_ND, recipe)
+        learned = _learned(points_ND, targets_ND, recipe, seed, on_epoch)
+        codes_NC = learned.encoding.codes_NC
+        if not isinstance(num_clusters, int):
+            num_clusters = num_clusters(codes_NC)
+        company_NN = neighbours(codes_NC, recipe.num_neighbours)
+        first = _grouped(
+            in_company(codes_NC, company_NN, recipe.company_share), recipe, num_clusters, seed
+        )
+        if recipe.clusterer not in ("dec", "idec"):
+            return Clustered(learned, first)
+        refined = refine(
+            learned.model,
+            points_ND,
+            targets_ND,
+            first.cluster_N,
+            company_NN,
+            company_share=recipe.company_share,
+            keeps_reading=recipe.clusterer == "idec",
+            epochs=_refining_passes(recipe, len(points_ND)),
+            batch_size=recipe.batch_size,
+            learning_rate=RATE_SHARE * recipe.learning_rate,
+            seed=seed,
+            on_epoch=on_epoch,
+        )
+        if refined.guard.collapse:
+            say(str(refined.guard))
+        moved = LearnedCodes(learned.model, encode(learned.model, points_ND))
+        return Clustered(moved, refined.grouping, refined.guard)
 
 
 def learn_codes(
@@ -167,7 +170,8 @@ def learn_codes(
     Raises:
         ValueError: there is no text, a place is no number, or a setting is out of range.
     """
-    return _learned(points_ND, _targets(points_ND, recipe), recipe, seed, on_epoch)
+    with one_thread():
+        return _learned(points_ND, _targets(points_ND, recipe), recipe, seed, on_epoch)
 
 
 def new_ensemble(num_dimensions: int, recipe: ClusterRecipe, seed: int) -> CodeEnsemble:

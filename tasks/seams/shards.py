@@ -9,11 +9,11 @@ table does not depend on how it was cut, by whom or in which order its parts wer
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
-from functools import cache, wraps
+from functools import wraps
 from multiprocessing import parent_process
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import pyarrow as pa
 from prefect import Task
@@ -34,6 +34,7 @@ from tasks.seams.kept import turn_to
 from tasks.seams.memory import give_back_memory
 
 Runner = Literal["processes", "dask", "ray"]
+MANY_SHARDS = 100
 SHARDS_A_WORKER = 4  # at work or waiting for it: more than one, for some take longer than others
 
 
@@ -113,8 +114,7 @@ def at_hand(workers: Workers) -> Iterator[None]:
 
     None are started before there is something to share.
     """
-    with ExitStack() as stack:
-        kept = _Kept(workers, cache(lambda: stack.enter_context(_new_runner(workers))))
+    with closing(_Kept(workers)) as kept:
         token = _kept.set(kept)
         try:
             yield
@@ -142,7 +142,7 @@ def work_on(
     kept = _kept.get()
     with ExitStack() as stack:
         if kept and kept.workers == workers:
-            runner = kept.runner()
+            runner = kept.runner(len(shards))
         else:
             runner = stack.enter_context(_new_runner(workers))
         # Without the address each worker would start a server of its own: seconds, and 250 MB.
@@ -162,9 +162,30 @@ def work_on(
             yield shard
 
 
-class _Kept(NamedTuple):
-    workers: Workers
-    runner: Callable[[], Any]
+class _Kept:
+    """Workers, and what has them work.
+
+    Processes never give back all that work has taken: after tokenising, 150 MB each. Where there
+    is so much to do that seconds don't count, new ones begin.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        self.workers = workers
+        self._runner: Any = None
+        self._open = ExitStack()
+
+    def runner(self, num_shards: int) -> Any:
+        """What takes so many shards."""
+        if self.workers.runner == "processes" and num_shards >= MANY_SHARDS:
+            self.close()
+        if self._runner is None:
+            self._runner = self._open.enter_context(_new_runner(self.workers))
+        return self._runner
+
+    def close(self) -> None:
+        """Let the workers go."""
+        self._open.close()
+        self._runner = None
 
 
 _kept: ContextVar[_Kept | None] = ContextVar("workers at hand", default=None)

@@ -1,6 +1,7 @@
 """Work in shards: the cut changes no digest, and a killed step goes on from whole parts."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode
 from tasks.read import ReadSettings, read
 from tasks.seams import shards
-from tasks.seams.shards import Shard, Workers, shard_task, work_on
+from tasks.seams.shards import Shard, Workers, at_hand, shard_task, work_on
 from tasks.seams.step_cache import StepOutcome
 from tasks.tokenise import TokeniseSettings, tokenise
 from tests.tasks.test_reading_steps import context
@@ -116,32 +117,60 @@ def test_shards_are_yielded_in_order_and_errors_come_out(tmp_path: Path) -> None
         next(done)
 
 
-@shard_task
 @pytest.mark.parametrize("address", [None, "tcp://cluster:8786"])
 def test_few_shards_wait_at_once_unless_a_cluster_takes_them(
     prefect_url: str, monkeypatch: pytest.MonkeyPatch, address: str | None
 ) -> None:
     """What waits takes memory; how many workers a cluster has, nobody knows."""
-    handed_over: list[int] = []
-
-    class Runner:
-        def submit(self, task: Any, parameters: dict[str, Any]) -> Any:
-            handed_over.append(parameters["shard"].number)
-            return SimpleNamespace(result=lambda raise_on_failure: None)
-
-    monkeypatch.setattr(shards, "_new_runner", lambda workers: nullcontext(Runner()))
+    runner = StandIn()
+    monkeypatch.setattr(shards, "_new_runner", lambda workers: nullcontext(runner))
     workers = Workers(runner="dask", num_workers=2, address=address)
-    all_of_them = [
-        Shard(store="s", folder="f", number=number, inputs={}, lineage={}) for number in range(50)
-    ]
     ahead = []
-    for done, shard in enumerate(work_on(all_of_them, _fail_at, {}, workers), 1):
+    for done, shard in enumerate(work_on(shards_of(50), _fail_at, {"number": -1}, workers), 1):
         assert shard.number == done - 1
-        ahead.append(len(handed_over) - done)
-    assert handed_over == [*range(50)]
+        ahead.append(len(runner.handed_over) - done)
+    assert runner.handed_over == [*range(50)]
     assert max(ahead) == (8 if address is None else 49)
 
 
+def test_workers_are_renewed_where_there_is_much_to_do(
+    prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def runner(workers: Workers) -> Iterator[StandIn]:
+        told.append("begin")
+        yield StandIn()
+        told.append("end")
+
+    monkeypatch.setattr(shards, "_new_runner", runner)
+    workers = Workers(num_workers=2)
+    with at_hand(workers):
+        for number in (2, 2, shards.MANY_SHARDS, 2):
+            told.append(f"{len([*work_on(shards_of(number), _fail_at, {}, workers)])} shards")
+    assert told == [
+        *("begin", "2 shards", "2 shards", "end"),
+        *("begin", f"{shards.MANY_SHARDS} shards", "2 shards", "end"),
+    ]
+
+
+class StandIn:
+    """Has nobody work."""
+
+    def __init__(self) -> None:
+        self.handed_over: list[int] = []
+
+    def submit(self, task: Any, parameters: dict[str, Any]) -> Any:
+        self.handed_over.append(parameters["shard"].number)
+        return SimpleNamespace(result=lambda raise_on_failure: None)
+
+
+def shards_of(count: int) -> list[Shard]:
+    return [Shard(store="", folder="", number=n, inputs={}, lineage={}) for n in range(count)]
+
+
+@shard_task
 def _fail_at(shard: Shard, number: int) -> None:
     if shard.number == number:
         raise UserMistake("two", "Mend it.")
