@@ -24,7 +24,7 @@ test-faults: .venv/installed-for-tests ## kill runs, workers and servers, fill t
 	$(BIN)/python -m pytest -m faults -o faulthandler_timeout=1500
 
 test-faults-short: .venv/installed-for-tests ## the same with four kills in place of twenty, and no queue
-	$(BIN)/python -m pytest -m 'faults and not long' -n 4 --dist loadgroup --no-loadscope-reorder -o faulthandler_timeout=600
+	$(BIN)/python -m pytest -m 'faults and not long' -n 2 --dist loadgroup --no-loadscope-reorder -o faulthandler_timeout=600
 
 check: .venv/installed-for-tests ## format, lint, strict types, the import rule, the data dictionary
 	$(BIN)/ruff format --check .

@@ -34,7 +34,7 @@ from tasks.seams.kept import turn_to
 from tasks.seams.memory import give_back_memory
 
 Runner = Literal["processes", "dask", "ray"]
-MANY_SHARDS = 100
+MANY_SHARDS = 120  # 2 GB
 SHARDS_A_WORKER = 4  # at work or waiting for it: more than one, for some take longer than others
 
 
@@ -139,10 +139,25 @@ def work_on(
             task.fn(shard, **arguments)
             yield shard
         return
+    # Processes never give back all that work has taken, and remember more and more: new ones begin
+    # where there is so much to do that their start doesn't count.
+    is_much = workers.runner == "processes" and len(shards) > MANY_SHARDS
+    at_once = MANY_SHARDS if is_much else len(shards)
+    for first in range(0, len(shards), at_once):
+        yield from _shared_out(shards[first : first + at_once], task, arguments, workers, is_much)
+
+
+def _shared_out(
+    shards: Sequence[Shard],
+    task: "Task[..., None]",
+    arguments: Mapping[str, Any],
+    workers: Workers,
+    are_new: bool,
+) -> Iterator[Shard]:
     kept = _kept.get()
     with ExitStack() as stack:
         if kept and kept.workers == workers:
-            runner = kept.runner(len(shards))
+            runner = kept.runner(are_new)
         else:
             runner = stack.enter_context(_new_runner(workers))
         # Without the address each worker would start a server of its own: seconds, and 250 MB.
@@ -163,20 +178,16 @@ def work_on(
 
 
 class _Kept:
-    """Workers, and what has them work.
-
-    Processes never give back all that work has taken: after tokenising, 150 MB each. Where there
-    is so much to do that seconds don't count, new ones begin.
-    """
+    """Workers, and what has them work."""
 
     def __init__(self, workers: Workers) -> None:
         self.workers = workers
         self._runner: Any = None
         self._open = ExitStack()
 
-    def runner(self, num_shards: int) -> Any:
-        """What takes so many shards."""
-        if self.workers.runner == "processes" and num_shards >= MANY_SHARDS:
+    def runner(self, are_new: bool) -> Any:
+        """What takes shards, by new workers or by those that are there."""
+        if are_new:
             self.close()
         if self._runner is None:
             self._runner = self._open.enter_context(_new_runner(self.workers))

@@ -125,7 +125,7 @@ class _Token(PunktToken):  # type: ignore[misc]
         return self.period_final and _is_ellipsis(self.tok)
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 16)
 def _spelling(tok: str) -> tuple[str, str, bool]:
     """A token's spelling, type and whether it ends in a period."""
     token = PunktToken(tok)
