@@ -48,6 +48,7 @@ def test_a_server_that_is_set_is_used(prefect_url: str) -> None:
         assert PREFECT_API_URL.value() == prefect_url
 
 
+@pytest.mark.faults
 def test_it_is_gone_when_its_command_is_killed(home: Path) -> None:
     command = program(home)
     assert command.stdout is not None and command.stdout.readline() == "200\n"

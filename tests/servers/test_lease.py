@@ -7,6 +7,8 @@ import time
 import uuid
 from pathlib import Path
 
+import pytest
+
 from tests.servers.object_store import ObjectStore
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +42,7 @@ def test_processes_that_start_at_once_take_turns(object_store: ObjectStore, tmp_
     assert [words[i][1] for i in (0, 2, 4)] == [words[i][1] for i in (1, 3, 5)]
 
 
+@pytest.mark.faults
 def test_who_is_killed_is_not_waited_for(object_store: ObjectStore, tmp_path: Path) -> None:
     store = object_store.new_bucket(f"b{uuid.uuid4().hex}") + "/store"
     notes = tmp_path / "notes"

@@ -97,6 +97,7 @@ def test_a_run_gives_the_digests_that_it_gives_in_a_folder(bucket: str, tmp_path
     assert (verify(root)["sound"], verify(root)["num_results"]) == (True, 3)
 
 
+@pytest.mark.faults
 def test_one_request_in_ten_may_fail(
     bucket: str, object_store: ObjectStore, tmp_path: Path
 ) -> None:

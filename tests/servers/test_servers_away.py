@@ -31,6 +31,8 @@ from tests.servers.object_store import RESET, ObjectStore
 from tests.servers.pipelines import Pipeline
 from tests.servers.plug import Plug, plugged
 
+pytestmark = pytest.mark.faults
+
 AWAY_SECONDS = 60.0
 SERVERS = [  # most of the time goes with waiting, which several processes do at once
     pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("prefect", "mlflow")
@@ -132,7 +134,6 @@ def test_mlflow_is_waited_for(team: Team, tmp_path: Path, monkeypatch: pytest.Mo
         assert run.info.status == "FINISHED"
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("which", SERVERS)
 def test_a_server_killed_in_mid_run_and_back_after_a_minute(
     which: str, team: Team, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
@@ -150,7 +151,6 @@ def test_a_server_killed_in_mid_run_and_back_after_a_minute(
     assert any(f"{which} away" in text.splitlines()[0] for text in artifacts(team, "report"))
 
 
-@pytest.mark.faults
 @pytest.mark.parametrize("which", SERVERS)
 def test_a_server_that_does_not_come_back(
     which: str, team: Team, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
@@ -173,7 +173,6 @@ def test_a_server_that_does_not_come_back(
     assert digests(ended.told) == digests(miniature_run.summary)
 
 
-@pytest.mark.faults
 @pytest.mark.xdist_group("object store")
 def test_one_request_in_ten_to_the_object_store_fails(
     team: Team,

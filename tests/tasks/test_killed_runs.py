@@ -13,6 +13,8 @@ import pytest
 
 from tests.forks import Fork
 
+pytestmark = pytest.mark.faults
+
 
 def start(shelf: Path, folder: Path, checkpoint_seconds: float) -> Fork:
     uri = f"sqlite:///{folder}/mlflow.db"
@@ -70,7 +72,7 @@ def never_stopped(
 
 @pytest.mark.parametrize(
     "num_kills",
-    [2, pytest.param(20, marks=[pytest.mark.faults, pytest.mark.long])],
+    [2, pytest.param(20, marks=pytest.mark.long)],
     ids=["two", "twenty"],
 )
 def test_a_killed_run_ends_as_one_never_stopped(

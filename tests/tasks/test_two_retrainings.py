@@ -4,7 +4,11 @@ nothing again."""
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.tasks.test_killed_runs import finish, histories, start
+
+pytestmark = pytest.mark.faults
 
 
 def test_two_that_start_in_the_same_second(miniature_shelf: Path, tmp_path: Path) -> None:
