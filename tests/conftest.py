@@ -41,26 +41,12 @@ os.environ |= {
 (HOME / "prefect").mkdir()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes one takes a whole file, and all files that share what takes long to
-    make: it is made once.
-    """
-    sharing = {
-        item.path for item in items if TAKES_LONG.intersection(getattr(item, "fixturenames", ()))
-    }
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            group = "sharing" if item.path in sharing else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
 def pytest_unconfigure() -> None:
     """Leave nothing behind."""
     if IS_FIRST:
         shutil.rmtree(os.environ[SHARED], ignore_errors=True)
 
 
-TAKES_LONG = {"team", "miniature_run"}  # fixtures
 HOSTILE_TITLES = (
     "<script>alert(1)</script> | *A* Tale",
     "\u202e# Tale <img src=x onerror=alert(2)> ![b](javascript:alert(3)) `c` &lt;",

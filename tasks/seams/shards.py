@@ -142,7 +142,7 @@ def work_on(
     # Processes never give back all that work has taken, and remember more and more: new ones begin
     # where there is so much to do that their start doesn't count.
     is_much = workers.runner == "processes" and len(shards) > MANY_SHARDS
-    at_once = MANY_SHARDS if is_much else len(shards)
+    at_once = MANY_SHARDS if is_much else max(1, len(shards))
     for first in range(0, len(shards), at_once):
         yield from _shared_out(shards[first : first + at_once], task, arguments, workers, is_much)
 

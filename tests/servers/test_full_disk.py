@@ -113,7 +113,6 @@ def test_a_run_on_a_read_only_store_stops_with_the_cause(
 
 
 @pytest.mark.faults
-@pytest.mark.xdist_group("full disk")
 @pytest.mark.parametrize("megabytes_left", [0.5, 1.5, 3.0])
 def test_the_pipeline_on_a_full_disk(
     megabytes_left: float,
@@ -138,7 +137,6 @@ def test_the_pipeline_on_a_full_disk(
 
 
 @pytest.mark.faults
-@pytest.mark.xdist_group("full databases")
 def test_the_databases_on_a_full_disk(
     small_disk: SmallDisk, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
 ) -> None:

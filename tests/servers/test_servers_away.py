@@ -34,9 +34,6 @@ from tests.servers.plug import Plug, plugged
 pytestmark = pytest.mark.faults
 
 AWAY_SECONDS = 60.0
-SERVERS = [  # most of the time goes with waiting, which several processes do at once
-    pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("prefect", "mlflow")
-]
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +131,7 @@ def test_mlflow_is_waited_for(team: Team, tmp_path: Path, monkeypatch: pytest.Mo
         assert run.info.status == "FINISHED"
 
 
-@pytest.mark.parametrize("which", SERVERS)
+@pytest.mark.parametrize("which", ["prefect", "mlflow"])
 def test_a_server_killed_in_mid_run_and_back_after_a_minute(
     which: str, team: Team, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
 ) -> None:
@@ -151,7 +148,7 @@ def test_a_server_killed_in_mid_run_and_back_after_a_minute(
     assert any(f"{which} away" in text.splitlines()[0] for text in artifacts(team, "report"))
 
 
-@pytest.mark.parametrize("which", SERVERS)
+@pytest.mark.parametrize("which", ["prefect", "mlflow"])
 def test_a_server_that_does_not_come_back(
     which: str, team: Team, miniature_run: MiniatureRun, miniature_shelf: Path, tmp_path: Path
 ) -> None:
@@ -173,7 +170,6 @@ def test_a_server_that_does_not_come_back(
     assert digests(ended.told) == digests(miniature_run.summary)
 
 
-@pytest.mark.xdist_group("object store")
 def test_one_request_in_ten_to_the_object_store_fails(
     team: Team,
     object_store: ObjectStore,
