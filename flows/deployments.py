@@ -14,8 +14,8 @@ from flows.environment import PROJECT_ROOT
 from tasks.seams.surroundings import provenance
 
 PIPELINE_ENTRYPOINT = "flows/pipeline.py:pipeline"
-OWN_FILE = PROJECT_ROOT / "prefect.yaml"
 MAP_ENTRYPOINT = "flows/texts_map.py:texts_map"
+OWN_FILE = PROJECT_ROOT / "prefect.yaml"
 Pool = Literal["process", "docker", "kubernetes"]
 
 

@@ -187,7 +187,9 @@ def test_prefects_steps_take_what_they_are_given() -> None:
     first = rendered("docker", IMAGE)["deployments"][0]
     for action in (*first["build"], *first["push"]):
         [(function, arguments)] = action.items()
-        inspect.signature(getattr(steps, function.rsplit(".", 1)[1])).bind(**arguments)
+        takes = inspect.signature(getattr(steps, function.rsplit(".", 1)[1]))
+        bound = takes.bind(**arguments)  # fails where it takes no such argument
+        assert {**bound.arguments, **bound.kwargs} == {**bound.arguments, **arguments}
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ from contextlib import closing
 from pathlib import Path
 
 NAME = "prefect.db"
-
-
 SHARED = "BOOKLOOM_TESTS"
 """Names, in the environment, the folder that all processes of the tests share."""
 
