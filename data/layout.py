@@ -7,15 +7,17 @@ it often stands between two halves of a sentence.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
-from itertools import chain, groupby
+from itertools import groupby
 from typing import Literal, NamedTuple
 
+import numpy as np
 from pydantic import Field
 
 from data.documents import Document, Edit, edited
 from data.headings import number_of
+from data.lines import Lines, Places, find_lines, paragraphs
 from data.settings import Settings
 
 _LETTER = r"[^\W\d_]"
@@ -31,7 +33,6 @@ _LONGEST_SHORT_WORD = 4 * 40 + 3
 _TO_NEXT_SPACE = re.compile(r"\S{1,80} ")
 
 _FIRST_LETTER = re.compile(_LETTER)
-_PARAGRAPH = re.compile(r"\S.*(?:\n.*\S.*)*")
 _PAGE_LINE = re.compile(
     r"[-–—\[({]{0,2} ?(?:page |pg\.? ?|p\. ?)?([0-9]{1,4}) ?[-–—\])}]{0,2}", re.IGNORECASE
 )
@@ -142,45 +143,64 @@ def _without_furniture(text: str, settings: Layout) -> Iterator[Edit]:
 
 def _blocks(text: str, fewest_repeats: int) -> list[_Block]:
     """Costs at most 2 s a megabyte, where every paragraph is one letter."""
-    spans = [one.span() for one in _PARAGRAPH.finditer(text)]
-    folded = _folded(text)
-    keys = [
-        _short_lines(text, folded, start, end) if end - start <= _LONGEST_BLOCK else ()
-        for start, end in spans
-    ]
-    repeats = Counter(chain.from_iterable(keys))
-
-    @cache
-    def may_be_furniture(keys: tuple[str, ...]) -> bool:
-        recur = (repeats[key] >= fewest_repeats or key in _SURE_PAGE_LINES for key in keys)
-        return bool(keys) and all(recur)
-
-    # Few lines recur, and only these are looked at closely.
-    lines = [
-        _page_lines(text, *span) if may_be_furniture(own) else ()
-        for span, own in zip(spans, keys, strict=True)
-    ]
+    lines = find_lines(text)
+    firsts, lasts = paragraphs(lines)
+    starts, ends = lines.first[firsts], lines.ends[lasts]
+    # Few paragraphs are of lines that recur, and only these are looked at closely.
+    page_lines = {
+        index: own
+        for index in _recurring(text, lines, firsts, lasts, fewest_repeats)
+        if (own := _page_lines(text, lines, int(firsts[index]), int(lasts[index])))
+    }
     blocks: list[_Block] = []
-    for is_furniture, group in groupby(range(len(spans)), key=lambda index: bool(lines[index])):
-        if is_furniture:
-            own = list(group)
-            above = spans[own[0] - 1] if own[0] > 0 else None
-            below = spans[own[-1] + 1][0] if own[-1] + 1 < len(spans) else None
-            is_in_sentence = (
-                above is not None
-                and below is not None
-                and text[slice(*above)].rstrip()[-1] not in _SENTENCE_ENDS
-                and text[below].islower()
+    for first, last in _neighbours(list(page_lines)):
+        above = int(ends[first - 1]) if first > 0 else None
+        below = int(starts[last + 1]) if last + 1 < len(starts) else None
+        is_in_sentence = (
+            above is not None
+            and below is not None
+            and text[starts[first - 1] : above].rstrip()[-1] not in _SENTENCE_ENDS
+            and text[below].islower()
+        )
+        blocks.append(
+            _Block(
+                above or 0,
+                _start_below(text, below, is_in_sentence),
+                tuple(line for index in range(first, last + 1) for line in page_lines[index]),
+                is_in_sentence,
             )
-            blocks.append(
-                _Block(
-                    above[1] if above else 0,
-                    _start_below(text, below, is_in_sentence),
-                    tuple(line for index in own for line in lines[index]),
-                    is_in_sentence,
-                )
-            )
+        )
     return blocks
+
+
+def _recurring(
+    text: str, lines: Lines, firsts: Places, lasts: Places, fewest_repeats: int
+) -> list[int]:
+    """The paragraphs that are as short as furniture and all of whose lines recur in such ones."""
+    widest = np.maximum.reduceat(lines.widths, firsts) if len(firsts) else firsts
+    short = np.flatnonzero(
+        (lasts - firsts < _MOST_LINES)
+        & (lines.ends[lasts] - lines.first[firsts] <= _LONGEST_BLOCK)
+        & (widest <= _LONGEST_HEAD)
+    )
+    if not len(short):
+        return []
+    num_lines = lasts[short] - firsts[short] + 1
+    first_lines = np.cumsum(num_lines) - num_lines
+    places = np.repeat(firsts[short] - first_lines, num_lines) + np.arange(num_lines.sum())
+    numbers: dict[str, int] = {}
+    keys = (_key(lines.keys[i], text, lines.starts[i], lines.ends[i]) for i in places.tolist())
+    own = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    is_furniture = np.bincount(own) >= fewest_repeats
+    is_furniture[[numbers[key] for key in _SURE_PAGE_LINES if key in numbers]] = True
+    return [*map(int, short[np.logical_and.reduceat(is_furniture[own], first_lines)])]
+
+
+def _neighbours(indices: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The first and the last of each run of indices that follow each other."""
+    for _, run in groupby(enumerate(indices), key=lambda pair: pair[1] - pair[0]):
+        own = [index for _, index in run]
+        yield own[0], own[-1]
 
 
 def _start_below(text: str, below: int | None, is_in_sentence: bool) -> int:
@@ -190,48 +210,29 @@ def _start_below(text: str, below: int | None, is_in_sentence: bool) -> int:
     return below if is_in_sentence else text.rfind("\n", 0, below) + 1
 
 
-def _folded(text: str) -> str:
-    """In lower case and without digits, every other character in its place."""
-    folded = text.replace("İ", "I").lower()  # the one letter that two stand for in lower case
-    for digit in "0123456789":
-        folded = folded.replace(digit, " ")
-    return folded
+def _key(folded: str, text: str, start: int, end: int) -> str:
+    """What recurs of a line: that it is a roman number, or its words, which `folded` has."""
+    may_be_roman = len(folded) <= _LONGEST_ROMAN and _ROMAN_PAGE_LINE.fullmatch(folded)
+    is_roman = may_be_roman and _ROMAN_PAGE_LINE.fullmatch("".join(text[start:end].split()))
+    return _ROMAN if is_roman else folded
 
 
-def _short_lines(text: str, folded: str, start: int, end: int) -> tuple[str, ...]:
-    """The keys of a paragraph's lines, if all are as short and as few as furniture; else none."""
-    lines = folded[start:end].split("\n", _MOST_LINES)
-    if len(lines) > _MOST_LINES or len(max(lines, key=len).strip()) > _LONGEST_HEAD:
-        return ()
-    keys = ["".join(line.split()) for line in lines]
-    if len(min(keys, key=len)) <= _LONGEST_ROMAN:
-        return tuple(map(_key, text[start:end].split("\n")))
-    return tuple(keys)
-
-
-def _key(line: str) -> str:
-    joined = "".join(line.split())
-    if len(joined) <= _LONGEST_ROMAN and _ROMAN_PAGE_LINE.fullmatch(joined):
-        return _ROMAN
-    return "".join(_folded(joined).split())
-
-
-def _page_lines(text: str, start: int, end: int) -> tuple[_Line, ...]:
+def _page_lines(text: str, lines: Lines, first: int, last: int) -> tuple[_Line, ...]:
     """The lines of a paragraph that looks like page numbers and running heads; else none."""
-    lines: list[_Line] = []
-    for raw_line in text[start:end].split("\n"):
-        form = _form(raw_line.strip())
+    found: list[_Line] = []
+    for index in range(first, last + 1):
+        start, end = int(lines.starts[index]), int(lines.ends[index])
+        form = _form(text[start:end].strip())
         if form.number is None and not form.is_head:
             return ()
-        lines.append(_Line(start, start + len(raw_line), form.key, form.number))
-        start += len(raw_line) + 1
-    return tuple(lines)
+        key = _key(lines.keys[index], text, start, end)
+        found.append(_Line(start if found else int(lines.first[index]), end, key, form.number))
+    return tuple(found)
 
 
 class _Form(NamedTuple):
     """What a short line is by its words alone."""
 
-    key: str
     number: int | None  # of a page line
     is_head: bool
 
@@ -241,7 +242,7 @@ def _form(line: str) -> _Form:
     page = _PAGE_LINE.fullmatch(line) or _ROMAN_PAGE_LINE.fullmatch(line)
     first_letter = _FIRST_LETTER.search(line)
     is_head = first_letter is not None and not first_letter[0].islower()
-    return _Form(_key(line), number_of(page[1]) if page else None, is_head)
+    return _Form(number_of(page[1]) if page else None, is_head)
 
 
 def _increasing(lines: Sequence[tuple[_Line, bool]]) -> Iterator[list[tuple[_Line, bool]]]:

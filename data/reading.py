@@ -7,16 +7,13 @@
 """
 
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from data.archives import ArchiveLimits, RefusedMember, text_members
 from data.books import Book, Refusal, escaped
@@ -28,6 +25,7 @@ from data.gutenberg_source import book_number
 from data.headings import find_sections
 from data.html_text import read_html
 from data.layout import Layout, tidy
+from data.letters import codes_of, looked_up
 from data.markdown_text import read_markdown
 from data.parquet_source import ParquetRow, read_parquet
 from data.plain_text import read_text
@@ -35,6 +33,8 @@ from data.plays import read_play
 from data.raw_book import ARCHIVE, EPUB, HTML, MARKDOWN, PLAIN_TEXT, RawBook, media_type_of
 from data.settings import Settings
 from data.sources import Entry, Finding, labelled, raw_books
+
+_NO_LETTER, _SEVERAL = 0, 0xFFFFFFFF
 
 
 class Reading(Settings):
@@ -75,22 +75,24 @@ def read_entry(entry: Entry, finding: Finding, reading: Reading) -> Iterator[Rea
 
 def words_digest(text: str) -> str:
     """SHA-256 of a text's words, folded to lower case: the same in every encoding and layout."""
-    codes = np.frombuffer(text.casefold().encode("utf-32-le"), dtype=np.uint32)
-    is_of_word = _is_of_word(int(codes.max(initial=0)).bit_length())[codes]
+    letters = looked_up(codes_of(text), _letter_of_word)
+    if (letters == _SEVERAL).any():
+        letters = looked_up(codes_of(text.casefold()), _letter_of_word)
+    is_of_word = letters != _NO_LETTER
     ends_word = np.zeros_like(is_of_word)
     ends_word[1:] = is_of_word[:-1] & ~is_of_word[1:]
-    words = np.where(is_of_word, codes, ord(" "))[is_of_word | ends_word]
+    words = np.where(is_of_word, letters, ord(" "))[is_of_word | ends_word]
     if ends_word.any() and not is_of_word[np.flatnonzero(ends_word)[-1] :].any():
         words = words[:-1]
     return sha256(words.tobytes()).hexdigest()
 
 
-@cache
-def _is_of_word(num_bits: int) -> npt.NDArray[np.bool_]:
-    """Of all characters of so many bits, by a table: a regular expression takes ten times as long
-    for a text.
-    """
-    return np.array([chr(code).isalnum() for code in range(min(1 << num_bits, sys.maxunicode + 1))])
+def _letter_of_word(character: str) -> int:
+    """A letter or digit in lower case; _NO_LETTER of others, _SEVERAL of a letter such as ß."""
+    folded = character.casefold()
+    if len(folded) > 1:
+        return _SEVERAL
+    return ord(folded) if folded.isalnum() else _NO_LETTER
 
 
 def _read_raw(

@@ -13,18 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from data.letters import Codes, codes_of
+
 Span = tuple[int, int]
 Places = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.uint32] | npt.NDArray[np.uint8]
 Table = npt.NDArray[np.bool_]
 END_OF_TABLE = 0x3001  # white space ends with U+3000
-
-
-def code_points(text: str) -> Codes:
-    """A text's characters as numbers."""
-    if text.isascii():
-        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
 @cache
@@ -80,7 +74,7 @@ def find_chunks(text: str, sentences: Sequence[Span]) -> Chunks:
     edges = np.array(sentences, dtype=np.int64)
     assert (edges[1:, 0] >= edges[:-1, 1]).all(), "sentences overlap"
     first, last = int(edges[0, 0]), int(edges[-1, 1])
-    codes = code_points(text[first:last])
+    codes = codes_of(text[first:last])
     # One more place on either side, where nothing is seen.
     change = np.zeros(len(codes) + 2, dtype=np.int8)
     filled = edges[edges[:, 0] < edges[:, 1]] - first + 1

@@ -25,14 +25,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from tasks.seams.chunks import (
-    Codes,
-    Places,
-    Span,
-    code_points,
-    in_table,
-    table_of,
-)
+from data.letters import Codes, codes_of
+from tasks.seams.chunks import Places, Span, in_table, table_of
 from tasks.seams.word_spans import has_disputed_white_space
 
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
@@ -111,7 +105,7 @@ class SentenceCutter:
         return [(first + start, first + end) for start, end in spans]
 
     def _cut_at_once(self, text: str, paragraphs: Places) -> list[Span]:
-        codes = code_points(text)
+        codes = codes_of(text)
         is_white = in_table(table_of(str.isspace), codes)
         blacks, whites = np.flatnonzero(~is_white), np.flatnonzero(is_white)
         starts, ends = _without_blanks(paragraphs, blacks)

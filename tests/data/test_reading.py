@@ -3,6 +3,7 @@ import os
 import re
 from collections import Counter
 from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -454,6 +455,12 @@ def test_words_of_any_characters_have_a_digest(character: str) -> None:
     assert words_digest(f"a {character}") == words_digest(f"A\n{character} ")
     is_word = any(map(str.isalnum, character.casefold()))
     assert (words_digest("a") != words_digest(f"a {character}")) == is_word
+
+
+@given(st.text(alphabet=st.sampled_from("aAéÉßſİΣσς1²٣ -\n\u3000ŉ𝔄𐐀"), max_size=40))
+def test_a_digest_of_words_is_of_all_in_lower_case(text: str) -> None:
+    words = "".join(one if one.isalnum() else " " for one in text.casefold()).split()
+    assert words_digest(text) == sha256(" ".join(words).encode("utf-32-le")).hexdigest()
 
 
 @pytest.mark.parametrize("name", ["book.zip", "book.txt", "book"])

@@ -4,8 +4,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
+import httpx
 import pytest
 
 from flows.serve_parts import ServeSettings, stages
@@ -59,6 +61,13 @@ class Team:
     @property
     def mlflow_url(self) -> str:
         return f"http://127.0.0.1:{self.mlflow_port}"
+
+    def artifacts(self, key: str) -> list[Any]:
+        """What Prefect's page shows under a key."""
+        name, password = PREFECT_SECRET.split(":")
+        asked = f"{self.prefect_url}/api/artifacts/filter"
+        found = httpx.post(asked, json={"limit": 200}, auth=(name, password)).json()
+        return [one["data"] for one in found if one["key"] == key]
 
 
 @pytest.fixture(scope="session")
