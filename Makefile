@@ -18,13 +18,13 @@ serve: .venv/installed ## serve on this machine: Prefect, MLflow, a worker, the 
 	$(BIN)/bookloom serve
 
 test: .venv/installed-for-tests ## run all tests but the fault suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-faults: .venv/installed-for-tests ## kill runs, workers and servers, fill the disk, queue 200 runs: is nothing lost?
 	$(BIN)/python -m pytest -m faults -o faulthandler_timeout=1500
 
 test-faults-short: .venv/installed-for-tests ## the same with few kills in place of twenty, and no queue
-	$(BIN)/python -m pytest -m 'faults and not long' -n 2 --dist loadfile --no-loadscope-reorder -o faulthandler_timeout=600
+	$(BIN)/python -m pytest -m 'faults and not long' -n 3 --dist loadfile --no-loadscope-reorder -o faulthandler_timeout=600
 
 check: .venv/installed-for-tests ## format, lint, strict types, the import rule, the data dictionary
 	$(BIN)/ruff format --check .

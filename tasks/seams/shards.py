@@ -34,7 +34,7 @@ from tasks.seams.kept import turn_to
 from tasks.seams.memory import give_back_memory
 
 Runner = Literal["processes", "dask", "ray"]
-MANY_SHARDS = 120  # 2 GB
+MANY_SHARDS = 128  # 2 GB of text
 SHARDS_A_WORKER = 4  # at work or waiting for it: more than one, for some take longer than others
 
 
@@ -139,12 +139,9 @@ def work_on(
             task.fn(shard, **arguments)
             yield shard
         return
-    # Processes never give back all that work has taken, and remember more and more: new ones begin
-    # where there is so much to do that their start doesn't count.
-    is_much = workers.runner == "processes" and len(shards) > MANY_SHARDS
-    at_once = MANY_SHARDS if is_much else max(1, len(shards))
+    at_once = MANY_SHARDS if workers.runner == "processes" else max(1, len(shards))
     for first in range(0, len(shards), at_once):
-        yield from _shared_out(shards[first : first + at_once], task, arguments, workers, is_much)
+        yield from _shared_out(shards[first : first + at_once], task, arguments, workers)
 
 
 def _shared_out(
@@ -152,12 +149,11 @@ def _shared_out(
     task: "Task[..., None]",
     arguments: Mapping[str, Any],
     workers: Workers,
-    are_new: bool,
 ) -> Iterator[Shard]:
     kept = _kept.get()
     with ExitStack() as stack:
         if kept and kept.workers == workers:
-            runner = kept.runner(are_new)
+            runner = kept.runner(len(shards))
         else:
             runner = stack.enter_context(_new_runner(workers))
         # Without the address each worker would start a server of its own: seconds, and 250 MB.
@@ -182,15 +178,22 @@ class _Kept:
 
     def __init__(self, workers: Workers) -> None:
         self.workers = workers
+        self._num_shards = 0
         self._runner: Any = None
         self._open = ExitStack()
 
-    def runner(self, are_new: bool) -> Any:
-        """What takes shards, by new workers or by those that are there."""
-        if are_new:
+    def runner(self, num_shards: int) -> Any:
+        """What takes so many shards: the workers that are there, or new ones after much work.
+
+        A process never gives back all that its work has taken, and remembers more and more: 70 MB
+        after reading 1 GB. To start another takes seconds.
+        """
+        if self.workers.runner == "processes" and self._num_shards + num_shards > MANY_SHARDS:
             self.close()
         if self._runner is None:
             self._runner = self._open.enter_context(_new_runner(self.workers))
+            self._num_shards = 0
+        self._num_shards += num_shards
         return self._runner
 
     def close(self) -> None:

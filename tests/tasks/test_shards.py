@@ -146,13 +146,14 @@ def test_workers_are_renewed_where_there_is_much_to_do(
 
     monkeypatch.setattr(shards, "_new_runner", runner)
     workers = Workers(num_workers=2)
+    many = shards.MANY_SHARDS
     with at_hand(workers):
-        for number in (2, 2, shards.MANY_SHARDS + 1, 2):
+        for number in (2, many - 2, 2, many + 1, 2):
             told.append(f"{len([*work_on(shards_of(number), _fail_at, {}, workers)])} shards")
     assert told == [
-        *("begin", "2 shards", "2 shards", "end"),
-        *("begin", "end"),
-        *("begin", f"{shards.MANY_SHARDS + 1} shards", "2 shards", "end"),
+        *("begin", "2 shards", f"{many - 2} shards", "end"),
+        *("begin", "2 shards", "end"),
+        *("begin", "end", "begin", f"{many + 1} shards", "2 shards", "end"),
     ]
 
 
