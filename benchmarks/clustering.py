@@ -74,6 +74,7 @@ def peak_memory_bytes() -> int:
 def run_method(name: str, features: str, num_clusters: int, seeds: int) -> dict[str, Any]:
     """Clusters for each seed, seconds a seed, and this process's peak memory."""
     import torch
+    import torch._dynamo  # else torch imports it at the first step of training
 
     from models.cluster_methods import METHODS
 

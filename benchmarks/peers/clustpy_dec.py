@@ -10,6 +10,7 @@ import types
 
 import numpy as np
 import torch
+import torch._dynamo  # else torch imports it at the first step of training
 from scipy.sparse import load_npz
 
 
@@ -60,10 +61,11 @@ def main():
     name, features, num_clusters, seeds = parser.parse_args().method
     torch.set_num_threads(1)
     features_NV = load_npz(features).toarray().astype(np.float32)
+    clusterer = methods()[name]
     clusters = []
     started = time.perf_counter()
     for seed in range(int(seeds)):
-        model = methods()[name](n_clusters=int(num_clusters), random_state=seed)
+        model = clusterer(n_clusters=int(num_clusters), random_state=seed)
         clusters.append(model.fit(features_NV).labels_.tolist())
     print(
         json.dumps(
