@@ -55,6 +55,7 @@ from tasks.seams.manifests import (
 from tasks.seams.report import say
 from tasks.seams.retrying import tried_again
 from tasks.seams.run_context import RunContext
+from tasks.seams.shards import let_workers_go
 from tasks.seams.step_run import StepRun as StepRun
 from tasks.seams.step_run import TableReference as TableReference
 from tasks.seams.store_lock import must_be_held
@@ -168,6 +169,8 @@ def step(
             reasons = [*damaged] or damage or _reasons(parts, store, name)
             say(f"{name}: running ({_short(reasons)})")
             started = time.monotonic()
+            if not in_parts:
+                let_workers_go()
             if "torch" in libraries:
                 import torch
 

@@ -18,6 +18,7 @@ from tasks.seams import shards
 from tasks.seams.shards import Shard, Workers, at_hand, shard_task, work_on
 from tasks.seams.step_cache import StepOutcome
 from tasks.tokenise import TokeniseSettings, tokenise
+from tasks.weigh import WeighSettings, weigh
 from tests.tasks.test_reading_steps import context
 
 TINY_SHARD = 1e-6  # megabytes: a book each
@@ -154,6 +155,31 @@ def test_workers_are_renewed_where_there_is_much_to_do(
         *("begin", "2 shards", f"{many - 2} shards", "end"),
         *("begin", "2 shards", "end"),
         *("begin", "end", "begin", f"{many + 1} shards", "2 shards", "end"),
+    ]
+
+
+def test_workers_go_when_a_step_works_in_one_piece(
+    prefect_url: str, miniature_shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def runner(workers: Workers) -> Iterator[StandIn]:
+        yield StandIn()
+        told.append("workers end")
+
+    monkeypatch.setattr(shards, "_new_runner", runner)
+    workers = Workers(num_workers=2)
+    with at_hand(workers):
+        assert [*work_on(shards_of(2), _fail_at, {}, workers)]
+        books, sentences, *_ = outcomes(tmp_path, miniature_shelf, 16.0)
+        told.append("steps in parts are done")
+        weigh.fn(context(tmp_path), WeighSettings(minimum_texts=2), books, sentences)
+        told.append("a step in one piece is done")
+    assert told == [
+        "steps in parts are done",
+        "workers end",
+        "a step in one piece is done",
     ]
 
 
