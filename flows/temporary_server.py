@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import httpx
 import prefect
+import prefect.context
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
@@ -58,7 +59,7 @@ def prefect_server(meanwhile: Callable[[], T]) -> Iterator[T]:
     pages = f"http://{PREFECT_SERVER_API_HOST.value()}:{PREFECT_SERVER_API_PORT.value()}"
     own = {PREFECT_API_URL: url, PREFECT_UI_URL: PREFECT_UI_URL.value() or pages}
     try:
-        with temporary_settings(own):
+        with temporary_settings(own), _seen_by_threads():
             try:
                 yield done
             finally:  # what is still to be told; later it would be told to nobody, for minutes
@@ -67,6 +68,19 @@ def prefect_server(meanwhile: Callable[[], T]) -> Iterator[T]:
     finally:
         server.terminate()
         server.wait()
+
+
+@contextmanager
+def _seen_by_threads() -> Iterator[None]:
+    """Make these settings the process's own: a thread that Prefect starts knows no others, and the
+    one that passes on what workers tell would start a second server, which nobody needs.
+    """
+    before = prefect.context.GLOBAL_SETTINGS_CONTEXT
+    prefect.context.GLOBAL_SETTINGS_CONTEXT = prefect.context.get_settings_context()
+    try:
+        yield
+    finally:
+        prefect.context.GLOBAL_SETTINGS_CONTEXT = before
 
 
 def _started(meanwhile: Callable[[], T]) -> tuple[subprocess.Popen[bytes], str, T]:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from prefect.settings import PREFECT_API_URL
@@ -46,6 +47,15 @@ def program(home: Path) -> subprocess.Popen[str]:
 def test_a_server_that_is_set_is_used(prefect_url: str) -> None:
     with prefect_server(str):
         assert PREFECT_API_URL.value() == prefect_url
+
+
+def test_threads_that_know_nothing_else_use_it(prefect_url: str) -> None:
+    """Prefect's own threads are such; one that knew of no server would start another."""
+    found: list[str | None] = []
+    thread = Thread(target=lambda: found.append(PREFECT_API_URL.value()))
+    thread.start()
+    thread.join()
+    assert found == [prefect_url]
 
 
 @pytest.mark.faults
