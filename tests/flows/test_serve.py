@@ -203,6 +203,7 @@ def test_a_part_that_is_killed_comes_back(served: ServedHome) -> None:
 
     until(is_back, "it is started again")
     until(lambda: served.is_well("watcher"), "it is well again")
+    assert served.part("watcher") != before
 
 
 def test_sigterm_stops_all_and_leaves_nothing_that_seems_to_run(served: ServedHome) -> None:
