@@ -273,10 +273,10 @@ def test_the_worker_is_the_one_that_the_caretaker_looks_for() -> None:
 
 # Stand-ins: each tells what it is and when it ends.
 STAND_INS = {
-    "prefect": """trap 'echo the worker has ended >> "$TOLD"; exit' TERM
+    "prefect": """trap 'echo the worker has ended >> "$TOLD"; exit 0' TERM
         run &
         while true; do sleep 0.05; done""",
-    "run": """trap 'sleep 0.2; echo the run has told >> "$TOLD"; exit' TERM
+    "run": """trap 'sleep 0.2; echo the run has told >> "$TOLD"; exit 0' TERM
         echo a run begins >> "$TOLD"
         while true; do sleep 0.05; done""",
     "python": f"""if [ "$1" = -m ]; then echo "$2" >> "$TOLD"; exec sleep 60; fi
