@@ -59,7 +59,8 @@ def ingest(library: str, store: str, num_workers: int) -> dict[str, Any]:
     from tasks.encode import EncodeSettings, encode
     from tasks.read import ReadSettings, read
     from tasks.seams.run_context import RunContext
-    from tasks.seams.shards import Workers, at_hand
+    from tasks.seams.shards import at_hand
+    from tasks.seams.workers import Workers
     from tasks.tokenise import TokeniseSettings, tokenise
 
     @flow(name="ingest", persist_result=False)

@@ -7,8 +7,8 @@ from pydantic import Field
 from data.settings import Settings
 from flows.environment import home, home_store, tracking_uri
 from tasks.seams.run_context import RunContext, open_run
-from tasks.seams.shards import Workers
 from tasks.seams.store_lock import LONGEST_WAIT_MINUTES
+from tasks.seams.workers import Workers
 
 
 class RunSettings(Settings):

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import prefect
 import prefect.context
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
@@ -35,6 +38,8 @@ from flows.ports import HOST
 STOP_SECONDS = 5.0
 DRAIN_SECONDS = 30.0
 T = TypeVar("T")
+SETTLED_SECONDS, UNSETTLED_SECONDS = 0.3, 2.0
+ENDED = {"state": {"type": {"any_": [state.value for state in TERMINAL_STATES]}}}
 TRIES = 3  # a port that was free may be somebody's a moment later
 
 
@@ -58,6 +63,7 @@ def prefect_server(meanwhile: Callable[[], T]) -> Iterator[T]:
     # Links are to be good later: they go where `prefect server start` shows this command's runs.
     pages = f"http://{PREFECT_SERVER_API_HOST.value()}:{PREFECT_SERVER_API_PORT.value()}"
     own = {PREFECT_API_URL: url, PREFECT_UI_URL: PREFECT_UI_URL.value() or pages}
+    begun = datetime.now(UTC)
     try:
         with temporary_settings(own), _seen_by_threads():
             try:
@@ -65,6 +71,7 @@ def prefect_server(meanwhile: Callable[[], T]) -> Iterator[T]:
             finally:  # what is still to be told; later it would be told to nobody, for minutes
                 for worker in (APILogWorker, EventsWorker):
                     worker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
+                _wait_until_written_down(begun)
     finally:
         server.terminate()
         server.wait()
@@ -81,6 +88,32 @@ def _seen_by_threads() -> Iterator[None]:
         yield
     finally:
         prefect.context.GLOBAL_SETTINGS_CONTEXT = before
+
+
+def _wait_until_written_down(begun: datetime) -> None:
+    """Wait for what the server was told of tasks to stand in its database, which takes it longer
+    than to hear it; what does not when it ends is lost, and a task would be running for ever.
+
+    That all is written shows in that nothing more comes, sooner where no task is left open.
+    """
+    until = time.monotonic() + DRAIN_SECONDS
+    before: tuple[int, int] | None = None
+    since = time.monotonic()
+    with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
+        while (now := time.monotonic()) < until:
+            known, ended = (_num_tasks(client, begun, only) for only in ({}, ENDED))
+            if (known, ended) != before:
+                before, since = (known, ended), now
+            elif now - since >= (SETTLED_SECONDS if known == ended else UNSETTLED_SECONDS):
+                return
+            time.sleep(SETTLED_SECONDS / 3)
+
+
+def _num_tasks(client: SyncPrefectClient, begun: datetime, only: dict[str, Any]) -> int:
+    """How many tasks, of which kind, the flow runs have that began since."""
+    flow_runs = {"start_time": {"after_": begun.isoformat()}}
+    content = {"flow_runs": flow_runs, "task_runs": only}
+    return int(client.request("POST", "/task_runs/count", json=content).json())
 
 
 def _started(meanwhile: Callable[[], T]) -> tuple[subprocess.Popen[bytes], str, T]:

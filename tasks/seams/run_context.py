@@ -14,7 +14,7 @@ from tasks.seams.flow_run import flow_run_here, title_here
 from tasks.seams.machine_metrics import machine_metrics
 from tasks.seams.making_again import remembering
 from tasks.seams.report import say, show_link
-from tasks.seams.shards import Workers, at_hand
+from tasks.seams.shards import at_hand
 from tasks.seams.store_lock import LONGEST_WAIT_MINUTES, alone_in
 from tasks.seams.surroundings import provenance
 from tasks.seams.tracking import (
@@ -26,6 +26,7 @@ from tasks.seams.tracking import (
     without_password,
 )
 from tasks.seams.unfinished import Unfinished, close_dead_runs
+from tasks.seams.workers import Workers
 
 SETTINGS_FILE = "settings.json"
 

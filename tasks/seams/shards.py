@@ -13,41 +13,25 @@ from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from multiprocessing import parent_process
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from prefect import Task
 from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
-from prefect.context import SettingsContext, get_settings_context
-from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.task_runners import ProcessPoolTaskRunner
-from pydantic import BaseModel, Field
+from prefect.context import SettingsContext
+from pydantic import BaseModel
 
-from data.errors import UserMistake
 from data.left_out import left_out
-from data.settings import Settings
 from data.store import PARQUET, Store, TableWriter
 from data.table import Table
 from tasks.seams.end_with_parent import end_with_parent
 from tasks.seams.kept import turn_to
 from tasks.seams.memory import give_back_memory
+from tasks.seams.workers import Workers, known_to_workers, new_runner
 
-Runner = Literal["processes", "dask", "ray"]
 MANY_SHARDS = 128  # 2 GB of text
 SHARDS_A_WORKER = 4  # at work or waiting for it: more than one, for some take longer than others
-
-
-class Workers(Settings):
-    """Who works on shards."""
-
-    runner: Runner = "processes"
-    """`processes` on this machine, or a cluster of Dask or Ray."""
-    num_workers: int = Field(1, ge=1)
-    """Processes on this machine; 1 works in the run's own."""
-    address: str | None = None
-    """Of the Dask scheduler or the Ray cluster; None starts one on this machine."""
 
 
 class Shard(BaseModel):
@@ -152,20 +136,15 @@ def _shared_out(
     workers: Workers,
 ) -> Iterator[Shard]:
     kept = _kept.get()
+    known = known_to_workers()
     with ExitStack() as stack:
         if kept and kept.workers == workers:
-            runner = kept.runner(len(shards))
+            runner = kept.runner(len(shards), known)
         else:
-            runner = stack.enter_context(_new_runner(workers))
-        # Without the address each worker would start a server of its own: seconds, and 250 MB.
-        with (
-            get_client(sync_client=True) as client,
-            temporary_settings({PREFECT_API_URL: str(client.api_url)}) as settings,
-        ):
-            profile = get_settings_context().profile
+            runner = stack.enter_context(new_runner(workers, known))
 
         def handed_over(shard: Shard) -> Any:
-            with SettingsContext(profile=profile, settings=settings):  # made anew it takes 50 ms
+            with known:
                 return runner.submit(task, {"shard": shard, **arguments})
 
         # What waits in a queue takes memory, the more the larger the library.
@@ -192,7 +171,7 @@ class _Kept:
         self._runner: Any = None
         self._open = ExitStack()
 
-    def runner(self, num_shards: int) -> Any:
+    def runner(self, num_shards: int, known: SettingsContext) -> Any:
         """What takes so many shards: the workers that are there, or new ones after much work.
 
         A process never gives back all that its work has taken, and remembers more and more: 70 MB
@@ -201,9 +180,10 @@ class _Kept:
         if self.workers.runner == "processes" and self._num_shards + num_shards > MANY_SHARDS:
             self.close()
         if self._runner is None:
-            self._runner = self._open.enter_context(_new_runner(self.workers))
+            self._runner = self._open.enter_context(new_runner(self.workers, known))
             self._num_shards = 0
         self._num_shards += num_shards
+        self._runner._cached_context = None  # the shards would pass for parts of the first step
         return self._runner
 
     def close(self) -> None:
@@ -213,24 +193,3 @@ class _Kept:
 
 
 _kept: ContextVar[_Kept | None] = ContextVar("workers at hand", default=None)
-
-
-def _new_runner(workers: Workers) -> Any:
-    if workers.runner == "processes":
-        return ProcessPoolTaskRunner(max_workers=workers.num_workers)
-    try:
-        if workers.runner == "dask":
-            from prefect_dask import DaskTaskRunner
-
-            cluster = {"n_workers": workers.num_workers, "threads_per_worker": 1}
-            local = {"cluster_kwargs": {**cluster, "dashboard_address": None}}
-            return DaskTaskRunner(**({"address": workers.address} if workers.address else local))
-        from prefect_ray import RayTaskRunner
-
-        local = {"init_kwargs": {"num_cpus": workers.num_workers, "include_dashboard": False}}
-        return RayTaskRunner(**({"address": workers.address} if workers.address else local))
-    except ImportError as error:
-        raise UserMistake(
-            f"The runner {workers.runner} is not installed: {error}.",
-            f"In bookloom's folder run pip install -e '.[{workers.runner}]', or leave it out.",
-        ) from error

@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from prefect import flow
 
+from flows.prefect_api import api_at
 from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode
 from tasks.read import ReadSettings, read
 from tasks.seams.run_context import RunContext
-from tasks.seams.shards import Workers, at_hand
+from tasks.seams.shards import at_hand
+from tasks.seams.workers import Workers
 from tasks.tokenise import TokeniseSettings, tokenise
+from tests.flows.served_home import until
 
 
 @flow(name="shelf", persist_result=False)
@@ -49,3 +52,31 @@ def test_others_make_the_same(
         pytest.importorskip(f"prefect_{runner}", reason=f"prefect-{runner} is an extra")
     workers = Workers(runner=runner, num_workers=2)
     assert shelf_flow(str(tmp_path), str(miniature_shelf), workers) == alone
+
+
+def test_shards_are_shown_within_their_steps(
+    prefect_url: str, miniature_shelf: Path, tmp_path: Path
+) -> None:
+    """Also those of later steps, whose workers were there already."""
+    api = api_at(prefect_url)
+    state = shelf_flow(
+        str(tmp_path), str(miniature_shelf), Workers(num_workers=2), return_state=True
+    )
+    of_run = {"flow_runs": {"id": {"any_": [str(state.state_details.flow_run_id)]}}}
+
+    def all_written() -> list[dict[str, Any]]:
+        found = list(api.every("task_runs", of_run))
+        return found if {one["state_type"] for one in found} == {"COMPLETED"} else []
+
+    until(lambda: len(all_written()) == 4 + 5 * 5, "all tasks are recorded", 60)
+    names = {one["id"]: one["name"] for one in all_written()}
+    parents = {
+        one["name"]: [names[parent["id"]] for parent in one["task_inputs"].get("__parents__", [])]
+        for one in all_written()
+    }
+    steps = ("read", "split", "tokenise", "count", "encode")
+    assert parents == {step: [] for step in steps if step != "split"} | {
+        f"{step} shard {number}": [step.replace("split", "read")]
+        for step in steps
+        for number in range(5)
+    }

@@ -15,7 +15,8 @@ from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode
 from tasks.read import ReadSettings, read
 from tasks.seams import shards
-from tasks.seams.shards import Shard, Workers, at_hand, shard_task, work_on
+from tasks.seams.shards import Shard, at_hand, shard_task, work_on
+from tasks.seams.workers import Workers
 from tasks.seams.step_cache import StepOutcome
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.weigh import WeighSettings, weigh
@@ -124,7 +125,7 @@ def test_few_shards_wait_at_once_unless_a_cluster_takes_them(
 ) -> None:
     """What waits takes memory; how many workers a cluster has, nobody knows."""
     runner = StandIn()
-    monkeypatch.setattr(shards, "_new_runner", lambda workers: nullcontext(runner))
+    monkeypatch.setattr(shards, "new_runner", lambda *_: nullcontext(runner))
     workers = Workers(runner="dask", num_workers=2, address=address)
     ahead = []
     for done, shard in enumerate(work_on(shards_of(50), _fail_at, {"number": -1}, workers), 1):
@@ -140,12 +141,12 @@ def test_workers_are_renewed_where_there_is_much_to_do(
     told: list[str] = []
 
     @contextmanager
-    def runner(workers: Workers) -> Iterator[StandIn]:
+    def runner(*_: Any) -> Iterator[StandIn]:
         told.append("begin")
         yield StandIn()
         told.append("end")
 
-    monkeypatch.setattr(shards, "_new_runner", runner)
+    monkeypatch.setattr(shards, "new_runner", runner)
     workers = Workers(num_workers=2)
     many = shards.MANY_SHARDS
     with at_hand(workers):
@@ -164,11 +165,11 @@ def test_workers_go_when_a_step_works_in_one_piece(
     told: list[str] = []
 
     @contextmanager
-    def runner(workers: Workers) -> Iterator[StandIn]:
+    def runner(*_: Any) -> Iterator[StandIn]:
         yield StandIn()
         told.append("workers end")
 
-    monkeypatch.setattr(shards, "_new_runner", runner)
+    monkeypatch.setattr(shards, "new_runner", runner)
     workers = Workers(num_workers=2)
     with at_hand(workers):
         assert [*work_on(shards_of(2), _fail_at, {}, workers)]
