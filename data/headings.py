@@ -103,6 +103,7 @@ def _headings(text: str) -> Iterator[_Start]:
         start, end = paragraph.span()
         if (
             end - start <= _LONGEST_HEADING
+            and text.count("\n", start, end) <= 1
             and _MAY_OPEN_HEADING.match(text, start, end)  # a third of the time of the whole
             and (found := _heading(paragraph[0]))
         ):

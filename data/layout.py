@@ -188,9 +188,12 @@ def _recurring(
     num_lines = lasts[short] - firsts[short] + 1
     first_lines = np.cumsum(num_lines) - num_lines
     places = np.repeat(firsts[short] - first_lines, num_lines) + np.arange(num_lines.sum())
-    numbers: dict[str, int] = {}
-    keys = (_key(lines.keys[i], text, lines.starts[i], lines.ends[i]) for i in places.tolist())
-    own = np.array([numbers.setdefault(key, len(numbers)) for key in keys])
+    keys = [lines.keys[place] for place in places.tolist()]
+    for index in [i for i, key in enumerate(keys) if len(key) <= _LONGEST_ROMAN]:
+        place = places[index]
+        keys[index] = _key(keys[index], text, lines.starts[place], lines.ends[place])
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    own = np.fromiter(map(numbers.__getitem__, keys), np.int64, len(keys))
     is_furniture = np.bincount(own) >= fewest_repeats
     is_furniture[[numbers[key] for key in _SURE_PAGE_LINES if key in numbers]] = True
     return [*map(int, short[np.logical_and.reduceat(is_furniture[own], first_lines)])]

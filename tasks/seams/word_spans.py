@@ -31,7 +31,7 @@ chunks are known is cut by the array, 0.5 µs a chunk; NLTK takes 15.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +47,6 @@ LETTERS_AND_MARK = re.compile(r"([A-Za-z]+)([,;:?!])|[A-Za-z]+\.?")
 CONTRACTIONS = re.compile(r"(cannot|gimme|gonna|gotta|lemme|wanna)[,;:?!.]?", re.IGNORECASE)
 CLOSING_MARKS = "])}>\"'»”’"
 FINAL_PERIOD = re.compile(rf"((?:.*[^.])?)\.([{re.escape(CLOSING_MARKS)}]*)")
-AT_END = " "  # what the name of a sentence's last chunk has more than the chunk itself
 DEPENDS = 0  # the number of all chunks that depend on their places, or are too long
 
 MOST_CUTS = 120_000
@@ -79,6 +78,7 @@ class WordCutter:
 
     def _forget(self) -> None:
         self._number_of: dict[str, int] = {}
+        self._number_at_end_of: dict[str, int] = {}
         # By that number: how many words there are, and where in the lists below they begin.
         self._num_words: Places = np.zeros(1, dtype=np.int64)
         self._first_word: Places = np.zeros(1, dtype=np.int64)
@@ -94,11 +94,8 @@ class WordCutter:
 
     def words(self, sentence: str) -> list[str]:
         """The words of a single sentence: for one, arrays cost more than they bring."""
-        names = sentence.split()
-        if not names:
-            return []
-        names[-1] += AT_END
-        numbers = self._numbers(names)
+        chunks = sentence.split()
+        numbers = np.concatenate(self._numbers(chunks[:-1], chunks[-1:]))
         if DEPENDS in numbers or has_disputed_white_space(sentence):
             return [sentence[start:end] for start, end in self._spans_of(sentence)]
         return [word for number in numbers for word in self._cut_of(number)[0]]
@@ -153,44 +150,45 @@ class WordCutter:
     def _numbers_of_chunks(self, chunks: Chunks) -> Places:
         """The chunks' numbers; each that is distinct is looked up once."""
         distinct = chunks.words.dictionary_encode()
-        keys = 2 * np.asarray(distinct.indices, dtype=np.int64) + chunks.is_last()
-        present = np.flatnonzero(np.bincount(keys))
         names = distinct.dictionary.to_pylist()
-        number_of_key = np.zeros(2 * len(names), dtype=np.int64)
-        number_of_key[present] = self._numbers(
-            [names[key // 2] + AT_END * (key % 2) for key in present.tolist()]
-        )
-        return number_of_key[keys]
+        codes, is_last = np.asarray(distinct.indices), chunks.is_last()
+        numbers = np.zeros((2, len(names)), dtype=np.int64)
+        places = [_distinct(codes[~is_last], len(names)), _distinct(codes[is_last], len(names))]
+        inner, last = ([names[place] for place in own.tolist()] for own in places)
+        numbers[0, places[0]], numbers[1, places[1]] = self._numbers(inner, last)
+        number_of_each: Places = numbers[is_last.astype(np.int64), codes]
+        return number_of_each
 
-    def _numbers(self, names: Sequence[str]) -> Places:
-        numbers = [*map(self._number_of.get, names)]
-        new = [place for place, number in enumerate(numbers) if number is None]
-        if new and len(self._number_of) + len(new) > MOST_CUTS:
+    def _numbers(self, inner: Sequence[str], last: Sequence[str]) -> tuple[Places, Places]:
+        """The numbers of chunks, of those that do not close a sentence and of those that do."""
+        numbers = _looked_up(inner, self._number_of), _looked_up(last, self._number_at_end_of)
+        new = np.flatnonzero(numbers[0] < 0).tolist(), np.flatnonzero(numbers[1] < 0).tolist()
+        num_known = len(self._number_of) + len(self._number_at_end_of)
+        if num_known + len(new[0]) + len(new[1]) > MOST_CUTS and any(new):
             self._forget()
-            new = [*range(len(names))]
-        self._learn({names[place] for place in new})
-        for place in new:
-            numbers[place] = self._number_of[names[place]]
-        return np.array(numbers, dtype=np.int64)
+            new = [*range(len(inner))], [*range(len(last))]
+        new_inner, new_last = [inner[place] for place in new[0]], [last[place] for place in new[1]]
+        self._learn({*new_inner}, {*new_last})
+        numbers[0][new[0]] = _looked_up(new_inner, self._number_of)
+        numbers[1][new[1]] = _looked_up(new_last, self._number_at_end_of)
+        return numbers
 
-    def _learn(self, names: Collection[str]) -> None:
+    def _learn(self, inner: Collection[str], last: Collection[str]) -> None:
         """Cut many new chunks at once; saves the time that single calls take."""
-        if not names:
-            return
-        at_end = {
-            name: _pieces_at_end(name.removesuffix(AT_END))
-            for name in names
-            if name.endswith(AT_END)
-        }
-        chunks = {name for name in names if name not in at_end}.union(*at_end.values())
+        at_end = {chunk: _pieces_at_end(chunk) for chunk in last}
+        chunks = {*inner}.union(*at_end.values())
         # Not a difference of sets: it would go through all that is known.
-        self._keep(self._cuts(chunk for chunk in chunks if chunk not in self._number_of))
-        self._keep({name: self._cut_at_end(pieces) for name, pieces in at_end.items()})
+        unknown = [chunk for chunk in chunks if chunk not in self._number_of]
+        self._keep(self._cuts(unknown), self._number_of)
+        cuts = {chunk: self._cut_at_end(pieces) for chunk, pieces in at_end.items()}
+        self._keep(cuts, self._number_at_end_of)
 
-    def _keep(self, cuts: Mapping[str, Cut | None]) -> None:
+    def _keep(self, cuts: Mapping[str, Cut | None], number_of: dict[str, int]) -> None:
+        if not cuts:
+            return
         known = {name: cut for name, cut in cuts.items() if cut}
-        self._number_of |= dict.fromkeys(cuts, DEPENDS)
-        self._number_of |= {name: len(self._num_words) + i for i, name in enumerate(known)}
+        number_of |= dict.fromkeys(cuts, DEPENDS)
+        number_of |= {name: len(self._num_words) + i for i, name in enumerate(known)}
         num_words = np.array([len(words) for words, _ in known.values()], dtype=np.int64)
         first_word = len(self._words) + np.cumsum(num_words) - num_words
         words = pa.array([word for words, _ in known.values() for word in words], pa.string())
@@ -263,6 +261,18 @@ class WordCutter:
         first, length = int(self._first_word[number]), int(self._num_words[number])
         words = self._words.slice(first, length).to_pylist()
         return words, self._offsets[first : first + length].tolist()
+
+
+def _distinct(codes: npt.NDArray[np.int32], num_codes: int) -> Places:
+    """Those of so many codes that occur, in order."""
+    occurs = np.zeros(num_codes, dtype=bool)
+    occurs[codes] = True
+    return np.flatnonzero(occurs)
+
+
+def _looked_up(names: Sequence[str], number_of: Mapping[str, int]) -> Places:
+    """The names' numbers; -1 where one has none."""
+    return np.fromiter(map(number_of.get, names, repeat(-1)), np.int64, len(names))
 
 
 def has_disputed_white_space(text: str) -> bool:

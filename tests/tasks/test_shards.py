@@ -16,8 +16,8 @@ from tasks.encode import EncodeSettings, encode
 from tasks.read import ReadSettings, read
 from tasks.seams import shards
 from tasks.seams.shards import Shard, at_hand, shard_task, work_on
-from tasks.seams.workers import Workers
 from tasks.seams.step_cache import StepOutcome
+from tasks.seams.workers import Workers
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.weigh import WeighSettings, weigh
 from tests.tasks.test_reading_steps import context
