@@ -1,8 +1,10 @@
 """The command line's own Prefect server: there for the block, and never longer than the command."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
@@ -12,7 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.temporary_server import prefect_server
 from tests.flows.served_home import environment, processes_of, until
 from tests.forks import Fork
-from tests.servers.prefect_database import put_database
+from tests.servers.prefect_database import NAME, put_database
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -26,6 +28,25 @@ with prefect_server(str):
         print(client.hello().status_code, flush=True)
     time.sleep(600)
 """
+MANY_TASKS = 200
+RUN_OF_TASKS = f"""
+from prefect import flow, task
+from flows.environment import prepare
+prepare()
+from flows.temporary_server import prefect_server
+
+@task
+def nothing(number):
+    pass
+
+@flow
+def many_tasks():
+    for number in range({MANY_TASKS}):
+        nothing(number)
+
+with prefect_server(str):
+    many_tasks()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +58,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         process.kill()
 
 
-def program(home: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", PROGRAM]
+def program(home: Path, text: str = PROGRAM) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", text]
     return subprocess.Popen(
         command, env=environment(home), cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
@@ -56,6 +77,15 @@ def test_threads_that_know_nothing_else_use_it(prefect_url: str) -> None:
     thread.start()
     thread.join()
     assert found == [prefect_url]
+
+
+def test_how_tasks_ended_is_written_down_before_it_ends(home: Path) -> None:
+    """The server takes longer to write than to hear; a task that is lost would run for ever."""
+    command = program(home, RUN_OF_TASKS)
+    command.communicate(timeout=300)
+    with closing(sqlite3.connect(home / "prefect" / NAME)) as database:
+        states = database.execute("SELECT state_type FROM task_run").fetchall()
+    assert states == [("COMPLETED",)] * MANY_TASKS
 
 
 @pytest.mark.faults
