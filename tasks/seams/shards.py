@@ -154,6 +154,8 @@ def _shared_out(
             futures.popleft().result(raise_on_failure=True)
             futures.extend(map(handed_over, shards[number + at_once : number + at_once + 1]))
             yield shard
+    if kept and not kept.can_take(len(shards)):
+        kept.close()  # at once: what comes before the next step's shards is worked on in one piece
 
 
 def let_workers_go() -> None:
@@ -177,7 +179,7 @@ class _Kept:
         A process never gives back all that its work has taken, and remembers more and more: 70 MB
         after reading 1 GB. To start another takes seconds.
         """
-        if self.workers.runner == "processes" and self._num_shards + num_shards > MANY_SHARDS:
+        if not self.can_take(num_shards):
             self.close()
         if self._runner is None:
             self._runner = self._open.enter_context(new_runner(self.workers, known))
@@ -185,6 +187,10 @@ class _Kept:
         self._num_shards += num_shards
         self._runner._cached_context = None  # the shards would pass for parts of the first step
         return self._runner
+
+    def can_take(self, num_shards: int) -> bool:
+        """Whether the workers that are there are still to be given so many shards."""
+        return self.workers.runner != "processes" or self._num_shards + num_shards <= MANY_SHARDS
 
     def close(self) -> None:
         """Let the workers go."""
