@@ -23,6 +23,7 @@ from data.languages import UNKNOWN_LANGUAGE
 from data.settings import Settings
 from models.vocabulary import Unit
 from tasks.seams.end_with_parent import end_with_parent
+from tasks.seams.kept import kept
 from tasks.seams.report import progress
 from tasks.seams.shards import Shard, shard_task
 from tasks.seams.step_cache import StepRun, step
@@ -88,10 +89,7 @@ def _learned(sample: str) -> PunktModel:
 @shard_task
 def tokenise_shard(shard: Shard, fallback: str, unit_of_tokens: Unit) -> None:
     """Write the sentences of a shard's books."""
-    splitters = {
-        language: SentenceSplitter(model)
-        for language, model in punkt_models(shard.read(PUNKT)).items()
-    }
+    splitters = _splitters(shard)
     spans_of = spans_by_book(shard.read(SECTIONS))
     with shard.writer(SENTENCES) as writer:
         for book in _books(shard.row_groups(BOOKS, ["book_id", "language", "text"])):
@@ -101,6 +99,22 @@ def tokenise_shard(shard: Shard, fallback: str, unit_of_tokens: Unit) -> None:
                 book["book_id"], book["text"], spans, splitter, unit_of_tokens
             )
             writer.write(columns)
+
+
+@kept
+def _splitters_of() -> dict[tuple[str, str], dict[str, SentenceSplitter]]:
+    return {}
+
+
+def _splitters(shard: Shard) -> dict[str, SentenceSplitter]:
+    """By language; the same for all shards of a table, for they remember what they have decided."""
+    known = _splitters_of()
+    learned = shard.store, shard.inputs[PUNKT.name]
+    if learned not in known:
+        models = punkt_models(shard.read(PUNKT))
+        known.clear()
+        known[learned] = {name: SentenceSplitter(model) for name, model in models.items()}
+    return known[learned]
 
 
 def sentence_columns(

@@ -27,7 +27,7 @@ from data.store import PARQUET, Store, TableWriter
 from data.table import Table
 from tasks.seams.end_with_parent import end_with_parent
 from tasks.seams.kept import turn_to
-from tasks.seams.memory import give_back_memory
+from tasks.seams.memory import give_back_memory, take_little_memory
 from tasks.seams.workers import Workers, known_to_workers, new_runner
 
 MANY_SHARDS = 128  # 2 GB of text
@@ -80,6 +80,7 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
         turn_to(name)
         if parent_process():
             end_with_parent()
+            take_little_memory()
             with left_out("pandas"):
                 pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
         work(*arguments, **named)

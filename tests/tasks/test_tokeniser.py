@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from nltk.tokenize import NLTKWordTokenizer
 from nltk.tokenize.punkt import PunktTrainer
 
+from data.book_schemas import PUNKT
 from data.plays import read_plays
+from data.store import Store
 from models.vocabulary import Unit
+from tasks.seams.shards import Shard
 from tasks.seams.tokeniser import (
     QUOTATION_MARKS,
     PunktModel,
@@ -24,6 +28,7 @@ from tasks.seams.tokeniser import (
     tokens_of,
     words_of,
 )
+from tasks.tokenise import _punkt_columns, _splitters
 
 SAMPLE = (
     "Mr. Smith went out. Mr. Jones stayed. It rained. Mr. Smith came back at 5 p.m. today. " * 20
@@ -250,3 +255,22 @@ def test_a_sentence_gets_its_capitals(tokens: list[str], written: str) -> None:
 
 def test_a_sentence_of_characters_stays_as_it_is() -> None:
     assert as_sentence(list("i am"), "character", WRITTEN_OF) == "i am"
+
+
+def test_each_table_of_what_punkt_learned_has_its_own_splitters(tmp_path: Path) -> None:
+    """A process keeps them from shard to shard; never for another table of the same name."""
+    text = "He met Dr. Prune at noon. It rained."
+
+    def splitters(folder: str, abbreviations: tuple[str, ...]) -> dict[str, SentenceSplitter]:
+        store = Store(str(tmp_path / folder))
+        model = PunktModel(abbreviations, (), (), ())
+        if not store.exists("punkt.parquet"):
+            with store.table_writer("punkt.parquet", PUNKT, {}) as writer:
+                writer.write(_punkt_columns("en", model, text))
+        inputs = {PUNKT.name: "punkt.parquet"}
+        return _splitters(Shard(store=store.root, folder="", number=0, inputs=inputs, lineage={}))
+
+    first, again = splitters("knows", ("dr",)), splitters("knows", ("dr",))
+    other = splitters("knows not", ())
+    assert first is again
+    assert [len(one["en"].spans(text)) for one in (first, other)] == [2, 3]
