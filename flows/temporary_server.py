@@ -162,9 +162,6 @@ def _environment() -> dict[str, str]:
         "PREFECT_UI_ENABLED": "0",
         "PREFECT__SERVER_EPHEMERAL": "1",
         "PREFECT__SERVER_FINAL": "1",
-        # Each of a shard's states in a transaction of its own took it 35 ms more.
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     }
     chosen = get_current_settings().to_environment_variables(exclude_unset=True)
     return {**os.environ, **own, **chosen}

@@ -73,6 +73,25 @@ def finished(served: ServedHome, number: int) -> dict[str, Any]:
     return record
 
 
+def test_books_that_were_there_are_trained_on_even_if_the_worker_dies_meanwhile(
+    served: ServedHome,
+) -> None:
+    """The first of all, for their run begins by itself."""
+
+    def is_running() -> bool:
+        made = runs(served)
+        return bool(made) and made[0]["state_type"] == "RUNNING"
+
+    until(is_running, "the first run has begun", RUN_SECONDS)
+    worker = served.command_of("worker")
+    worker.kill()
+    record = finished(served, 0)
+    assert record["tables"]["books"]["num_rows"] == 2
+    assert record["mlflow_run_id"]
+    until(lambda: served.is_well("worker"), "the worker is back")
+    assert "worker       ended by signal 9; it is started again" in served.told
+
+
 def test_all_parts_are_well_and_said_so(served: ServedHome) -> None:
     checked = served.ask("serve", "--check", "--json")
     assert checked.exit_code == 0, checked.output
@@ -136,23 +155,6 @@ def test_prefects_page_asks_the_right_server(served: ServedHome) -> None:
     assert "<html" in httpx.get(prefect, follow_redirects=True).text.lower()
     settings = httpx.get(f"{prefect}/ui-settings").json()
     assert settings["api_url"] == f"{prefect}/api"
-
-
-def test_books_that_were_there_are_trained_on_even_if_the_worker_dies_meanwhile(
-    served: ServedHome,
-) -> None:
-    def is_running() -> bool:
-        made = runs(served)
-        return bool(made) and made[0]["state_type"] == "RUNNING"
-
-    until(is_running, "the first run has begun", RUN_SECONDS)
-    worker = served.command_of("worker")
-    worker.kill()
-    record = finished(served, 0)
-    assert record["tables"]["books"]["num_rows"] == 2
-    assert record["mlflow_run_id"]
-    until(lambda: served.is_well("worker"), "the worker is back")
-    assert "worker       ended by signal 9; it is started again" in served.told
 
 
 def test_a_new_book_retrains_by_itself_and_is_there_in_mlflow(served: ServedHome) -> None:
