@@ -1,6 +1,7 @@
 """The commands on the map of the texts: cluster, place."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -120,12 +121,12 @@ def _number(clusters: str | None) -> int | Literal["auto"] | None:
         return None
     if clusters == "auto":
         return "auto"
-    try:
-        return int(clusters)
-    except ValueError as error:
-        raise UserMistake(
-            f"--clusters {clusters} is no number.", "Give a number from 1 on, or auto."
-        ) from error
+    with suppress(ValueError):
+        if (number := int(clusters)) > 0:
+            return number
+    raise UserMistake(
+        f"--clusters {clusters} is no number of clusters.", "Give a number from 1 on, or auto."
+    )
 
 
 def _map_text(summary: Mapping[str, Any]) -> str:

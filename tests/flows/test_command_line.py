@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from data.errors import UserMistake
 from flows.answers import written_text
+from flows.map_commands import _number
 from models.bundle import Bundle
 from tasks.score import score_text
 from tasks.seams.registry import read_bundle
@@ -103,6 +105,14 @@ def test_store_without_a_run(tmp_path: Path) -> None:
     assert "--clusters many" in error["message"] and "auto" in error["remedy"]
     error = mistake(bookloom("score", "--text", "hello", "--json", BOOKLOOM_HOME=str(tmp_path)))
     assert "bookloom run" in error["remedy"]
+
+
+@pytest.mark.parametrize("clusters", ["many", "1.5", "0", "-3"])
+def test_what_is_no_number_of_clusters_is_told_before_all_work(clusters: str) -> None:
+    with pytest.raises(UserMistake, match=f"--clusters {clusters} is no number") as caught:
+        _number(clusters)
+    assert "auto" in caught.value.remedy
+    assert (_number("7"), _number("auto"), _number(None)) == (7, "auto", None)
 
 
 def test_generate_and_score_agree(miniature_run: Any, tmp_path: Path) -> None:
