@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 import httpx
 import prefect
 import prefect.context
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
@@ -34,8 +33,9 @@ from prefect.settings import (
 from data.errors import UserMistake
 from flows.keeper import kept
 from flows.ports import HOST
+from flows.prefect_api import PrefectApi, api_at
 
-STOP_SECONDS = 5.0
+STOP_SECONDS = ANSWER_SECONDS = 5.0
 DRAIN_SECONDS = 30.0
 T = TypeVar("T")
 SETTLED_SECONDS, UNSETTLED_SECONDS = 0.3, 2.0
@@ -71,7 +71,7 @@ def prefect_server(meanwhile: Callable[[], T]) -> Iterator[T]:
             finally:  # what is still to be told; later it would be told to nobody, for minutes
                 for worker in (APILogWorker, EventsWorker):
                     worker.drain_all(timeout=DRAIN_SECONDS, at_exit=False)
-                _wait_until_written_down(begun)
+                _wait_until_written_down(url, begun)
     finally:
         server.terminate()
         server.wait()
@@ -90,7 +90,7 @@ def _seen_by_threads() -> Iterator[None]:
         prefect.context.GLOBAL_SETTINGS_CONTEXT = before
 
 
-def _wait_until_written_down(begun: datetime) -> None:
+def _wait_until_written_down(url: str, begun: datetime) -> None:
     """Wait for what the server was told of tasks to stand in its database, which takes it longer
     than to hear it; what does not when it ends is lost, and a task would be running for ever.
 
@@ -99,9 +99,10 @@ def _wait_until_written_down(begun: datetime) -> None:
     until = time.monotonic() + DRAIN_SECONDS
     before: tuple[int, int] | None = None
     since = time.monotonic()
-    with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
+    api = api_at(url, timeout_seconds=ANSWER_SECONDS)
+    with suppress(httpx.HTTPError), closing(api):
         while (now := time.monotonic()) < until:
-            known, ended = (_num_tasks(client, begun, only) for only in ({}, ENDED))
+            known, ended = (_num_tasks(api, begun, only) for only in ({}, ENDED))
             if (known, ended) != before:
                 before, since = (known, ended), now
             elif now - since >= (SETTLED_SECONDS if known == ended else UNSETTLED_SECONDS):
@@ -109,11 +110,10 @@ def _wait_until_written_down(begun: datetime) -> None:
             time.sleep(SETTLED_SECONDS / 3)
 
 
-def _num_tasks(client: SyncPrefectClient, begun: datetime, only: dict[str, Any]) -> int:
+def _num_tasks(api: PrefectApi, begun: datetime, only: dict[str, Any]) -> int:
     """How many tasks, of which kind, the flow runs have that began since."""
     flow_runs = {"start_time": {"after_": begun.isoformat()}}
-    content = {"flow_runs": flow_runs, "task_runs": only}
-    return int(client.request("POST", "/task_runs/count", json=content).json())
+    return int(api.post("/task_runs/count", {"flow_runs": flow_runs, "task_runs": only}))
 
 
 def _started(meanwhile: Callable[[], T]) -> tuple[subprocess.Popen[bytes], str, T]:

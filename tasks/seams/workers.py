@@ -12,6 +12,7 @@ from pydantic import Field
 
 from data.errors import UserMistake
 from data.settings import Settings
+from tasks.seams.end_with_parent import end_with_parent
 
 Runner = Literal["processes", "dask", "ray"]
 
@@ -82,6 +83,7 @@ def new_runner(workers: Workers, known: SettingsContext) -> Any:
 
 def _begin(profile: Profile, settings: PrefectSettings) -> None:
     """Let a process keep one client for all its shards: Prefect makes two for each, of 30 ms."""
+    end_with_parent()
     SettingsContext(profile=profile, settings=settings).__enter__()
     with suppress(RuntimeError):  # the server is away; each shard will ask for it
         SyncClientContext().__enter__()
