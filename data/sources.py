@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from glob import glob, has_magic
+from glob import glob, has_magic, iglob
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,7 @@ NO_PATHS = (*WEB, gutenberg_source.PREFIX, nltk_corpora.PREFIX, parquet_source.P
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")  # C:/ is a drive
 Kind = Literal["play", "file", "gutenberg", "url", "nltk", "parquet"]
 
+NO_MATCH = "No file matches the pattern."
 _UNREADABLE: dict[type[Exception], tuple[str, str]] = {
     FileNotFoundError: ("There is no such file.", "Check the path."),
     IsADirectoryError: ("It is a folder, not a file.", "Name a text file inside it."),
@@ -114,9 +115,8 @@ def find_entries(
         UserMistake: the packaged plays are asked for and not installed, or a catalogue is none.
     """
     for source in map(_with_small_scheme, sources):
-        is_path = not (source.startswith(NO_PATHS) or _SCHEME.match(source))
         try:
-            if is_path and source.lower().endswith(CATALOGUE):
+            if _is_path(source) and source.lower().endswith(CATALOGUE):
                 for book in read_catalogue(Path(source)):
                     for found in find_entries([book.source], finding, find):
                         is_refusal = isinstance(found, Refusal)
@@ -125,6 +125,22 @@ def find_entries(
                 yield from (find or find_source)(source, finding)
         except Unreadable as error:
             yield Refusal(source, "read", error.reason, error.remedy, error.offset)
+
+
+def why_missing(source: str) -> str | None:
+    """Why a path or a pattern names nothing, from a look at the folder alone; None where something
+    is there, or where the source is no path.
+    """
+    source = _with_small_scheme(source)
+    if source == PACKAGED_PLAYS or not _is_path(source) or os.path.lexists(source):
+        return None
+    if not has_magic(source):
+        return _UNREADABLE[FileNotFoundError][0]
+    return None if any(iglob(source, recursive=True)) else NO_MATCH
+
+
+def _is_path(source: str) -> bool:
+    return not (source.startswith(NO_PATHS) or _SCHEME.match(source))
 
 
 def _with_small_scheme(source: str) -> str:
@@ -254,7 +270,7 @@ def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
         reason = f"The folder holds no files of the kinds {', '.join(SUFFIXES)}."
     elif has_magic(source) and not os.path.exists(path):
         paths = [Path(found) for found in glob(source, recursive=True) if os.path.isfile(found)]
-        reason = "No file matches the pattern."
+        reason = NO_MATCH
     else:
         yield _file_entry(path, source, finding)
         return

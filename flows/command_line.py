@@ -24,7 +24,14 @@ from flows import (
     serve_commands,
     store_commands,
 )
-from flows.command_tools import MISTAKE_EXIT_CODE, AsJson, examples, print_answer, validated
+from flows.command_tools import (
+    MISTAKE_EXIT_CODE,
+    AsJson,
+    check_sources,
+    examples,
+    print_answer,
+    validated,
+)
 from flows.environment import home, home_store, prepare, tracking_uri, with_shelf
 
 app = App(
@@ -76,6 +83,7 @@ def run(
     from flows.running import run_pipeline
     from flows.summary import summary_text
 
+    check_sources(books or ())
     settings = deployment_settings(deployment)
     for step, name, value in (
         ("read", "books", books),

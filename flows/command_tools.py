@@ -1,7 +1,7 @@
 """What the commands share: options, examples in their help, settings checked, answers printed."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -9,6 +9,7 @@ import pydantic
 from cyclopts import Parameter
 
 from data.errors import UserMistake
+from flows.environment import with_shelf
 
 MISTAKE_EXIT_CODE = 2
 AsJson = Annotated[bool, Parameter(name="--json", negative="")]
@@ -30,6 +31,23 @@ def validated(model: "type[pydantic.BaseModel]", values: Mapping[str, Any], plac
         return model.model_validate(values)
     except pydantic.ValidationError as error:
         raise settings_mistake(error, model, place) from error
+
+
+def check_sources(books: Sequence[str]) -> None:
+    """Tell of books that are not there before anything is started for them.
+
+    One that is missing among others is a run's own to refuse.
+
+    Raises:
+        UserMistake: none of them is there.
+    """
+    from data.books import escaped
+    from data.sources import why_missing
+
+    reasons = [(source, why_missing(source)) for source in with_shelf(books)]
+    if reasons and all(reason for _, reason in reasons):
+        told = " ".join(f"{escaped(source)}: {reason}" for source, reason in reasons)
+        raise UserMistake(told, "Check the path; bookloom books --help lists what can be named.")
 
 
 def settings_mistake(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from data.errors import UserMistake
-from flows.command_tools import AsJson, examples, print_answer
+from flows.command_tools import AsJson, check_sources, examples, print_answer
 from flows.environment import home, home_store
 
 CLUSTER_EXAMPLES = examples(
@@ -63,6 +63,7 @@ def cluster(
     from flows.deployments import MAP_ENTRYPOINT, deployment_settings
     from flows.running import run_texts_map
 
+    check_sources(books or ())
     is_dense = features in ("embeddings", "states")
     changes: dict[str, dict[str, Any]] = {
         "read": {"books": books},

@@ -9,7 +9,7 @@ import pytest
 
 from data.books import Book, Refusal
 from data.reading import ReadBook, Reading, read_entry, words_digest
-from data.sources import Entry, Finding, content_digest, find_entries
+from data.sources import Entry, Finding, content_digest, find_entries, why_missing
 
 FINDING = Finding()
 
@@ -100,6 +100,18 @@ def test_a_source_without_books_is_refused(shelf: Path) -> None:
         "No file matches the pattern.",
         "There is no such file.",
     ]
+
+
+def test_what_is_missing_is_told_from_a_look_at_the_folder(shelf: Path) -> None:
+    (shelf / "one.txt").write_text("One day.")
+    (shelf / "odd[1].txt").write_text("One day.")
+    there = ["shelf", "shelf/one.txt", "shelf/*.txt", "shelf/odd[1].txt"]
+    of_no_folder = ["plays", "gutenberg:1342", "HTTPS://example.org/b.txt", "nltk:x", "parquet:x"]
+    assert [why_missing(source) for source in [*there, *of_no_folder]] == [None] * 9
+    assert [why_missing(source) for source in ("shelf/gone.txt", "gone.toml", "gutenberg")] == [
+        "There is no such file."
+    ] * 3
+    assert why_missing("shelf/*.epub") == "No file matches the pattern."
 
 
 def test_a_folder_that_cannot_be_entered_is_refused_by_its_name(

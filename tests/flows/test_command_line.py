@@ -253,6 +253,20 @@ def test_missing_bags_and_model(miniature_run: Any, tmp_path: Path) -> None:
     assert "models:/bookloom/999" in error["message"]
 
 
+@pytest.mark.parametrize("command", ["run", "cluster"])
+def test_books_none_of_which_is_there_are_told_before_a_server_starts(
+    tmp_path: Path, command: str
+) -> None:
+    missing, pattern = str(tmp_path / "gone.txt"), str(tmp_path / "*.epub")
+    home = tmp_path / "home"
+    books = ("--books", missing, pattern, "--json")
+    error = mistake(bookloom(command, *books, PREFECT_API_URL="", BOOKLOOM_HOME=str(home)))
+    assert error["message"] == (
+        f"{missing}: There is no such file. {pattern}: No file matches the pattern."
+    )
+    assert not list(home.rglob("*.db"))
+
+
 def test_run_refuses_bad_files_and_goes_on(prefect_url: str, tmp_path: Path) -> None:
     (tmp_path / "binary.txt").write_bytes(b"book\x00\x01\x02" * 50)
     missing, binary = str(tmp_path / "missing.txt"), str(tmp_path / "binary.txt")
