@@ -1,13 +1,15 @@
-"""The files in a folder that are books by their names, at any depth.
+"""The files that are books: in a folder by their names, at any depth, or by a pattern.
 
     the folder, what is really in it --> folders that are linked into it, each once
 
-So a book has the name of the place where it really is, and links in a circle come to an end.
+So a book has the name of the place where it really is, and links in a circle come to an end. A
+folder that can't be looked into is told of in either case.
 """
 
 import os
 import stat
 from collections.abc import Callable, Iterator
+from glob import has_magic, iglob
 from pathlib import Path, PurePath
 
 from data.raw_book import SUFFIXES
@@ -38,6 +40,39 @@ def book_files(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Pa
                     path = os.path.join(here, name)
                     if _may_be_file(path):
                         yield Path(path)
+
+
+def pattern_files(pattern: str, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield the files that match a pattern, in no order.
+
+    Args:
+        pattern: as `glob` has it; `**` is any number of folders.
+        on_error: told of each folder on the way that can't be looked into: `glob` passes it over.
+    """
+    for found in iglob(pattern, recursive=True):
+        if _may_be_file(found):
+            yield Path(found)
+    told = set()
+    for folder, error in _shut_on_the_way(PurePath(pattern).parts):
+        if folder not in told:
+            told.add(folder)
+            error.filename = folder
+            on_error(error)
+
+
+def _shut_on_the_way(parts: tuple[str, ...]) -> Iterator[tuple[str, OSError]]:
+    for depth, part in enumerate(parts):
+        way = str(PurePath(*parts[: depth + (part == "**")]))  # ** looks into all that it passes
+        for folder in iglob(way, recursive=True) if has_magic(way) else [way]:
+            try:
+                if not has_magic(part):
+                    os.lstat(os.path.join(folder, part))
+                elif os.path.isdir(folder):
+                    os.scandir(folder).close()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                yield str(PurePath(folder)), error
 
 
 def _may_be_file(path: str) -> bool:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from glob import glob, has_magic, iglob
+from glob import has_magic
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from data.nltk_corpora import read_nltk
 from data.plays import play_paths
 from data.raw_book import ARCHIVE_SUFFIX, SUFFIXES, RawBook, media_type_of
 from data.settings import Settings
-from data.shelf_files import book_files
+from data.shelf_files import book_files, pattern_files
 
 PACKAGED_PLAYS = "plays"
 CATALOGUE = ".toml"
@@ -136,7 +136,8 @@ def why_missing(source: str) -> str | None:
         return None
     if not has_magic(source):
         return _UNREADABLE[FileNotFoundError][0]
-    return None if any(iglob(source, recursive=True)) else NO_MATCH
+    shut: list[OSError] = []  # what may be there is a run's to tell
+    return None if any(pattern_files(source, shut.append)) or shut else NO_MATCH
 
 
 def _is_path(source: str) -> bool:
@@ -269,7 +270,7 @@ def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
         paths = list(book_files(path, shut.append))
         reason = f"The folder holds no files of the kinds {', '.join(SUFFIXES)}."
     elif has_magic(source) and not os.path.exists(path):
-        paths = [Path(found) for found in glob(source, recursive=True) if os.path.isfile(found)]
+        paths = list(set(pattern_files(source, shut.append)))
         reason = NO_MATCH
     else:
         yield _file_entry(path, source, finding)

@@ -131,6 +131,10 @@ def test_a_folder_that_cannot_be_entered_is_refused_by_its_name(
     told = ("You are not permitted to read it.", "Change its permissions.")
     assert refusal == Refusal("shelf/inner", "read", *told, None)
     assert read_books(["shelf/inner"]) == [refusal]
+    for pattern in ("shelf/**/*.txt", "shelf/*/*.txt", "shelf/inner/*.txt", "shelf/**"):
+        assert read_books([pattern])[0] == refusal, pattern
+    assert refusal not in read_books(["shelf/*.txt"])  # it is not looked into
+    assert why_missing("shelf/inner/*.txt") is None
 
 
 def test_a_name_that_no_file_can_have_is_refused(shelf: Path) -> None:
