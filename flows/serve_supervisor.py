@@ -25,7 +25,9 @@ ILL_SECONDS = 240.0
 which takes a busy machine minutes. One that was well, and hangs, is started again."""
 SOUND_SECONDS = 60.0
 MOST_DEATHS = 5
-"""In a row, each before it was well for so many seconds, after which all stops."""
+"""In a row, each before it was well for so many seconds, and by no one's kill, after which all
+stops. What is killed is always started again: for want of memory, it may be, which passes."""
+LONGEST_WAIT_SECONDS = 30.0
 TELL_AGAIN_EVERY_SECONDS = 15.0
 MOST_LOG_BYTES = 10_000_000
 TOLD_LINES = 15
@@ -44,7 +46,7 @@ class KeptPart:
         self.health: Health | None = None
         self.is_done = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._deaths = 0
+        self._deaths = self._kills = 0
         self._started = self._look_at = self._start_at = 0.0
         self._well_since = self._ill_since = 0.0
         self._has_been_well = False
@@ -106,13 +108,17 @@ class KeptPart:
             self.is_done = True
             say(self.part.name, f"done in {seconds:.0f} s")
             return
-        is_sound = self._has_been_well and now - self._well_since > SOUND_SECONDS
-        self._deaths = 1 if is_sound else self._deaths + 1
+        if self._has_been_well and now - self._well_since > SOUND_SECONDS:
+            self._deaths = self._kills = 0
         number = -code if code < 0 else code - 128
         how = f"ended by signal {number}" if number > 0 else f"ended with exit code {code}"
+        if number == signal.SIGKILL and not self.part.once:
+            self._kills += 1
+        else:
+            self._deaths += 1
         if self._deaths >= MOST_DEATHS or (self.part.once and self._deaths > 1):
             raise self._given_up(f"{how}, {self._deaths} times in a row")
-        wait = 2.0 ** (self._deaths - 1)
+        wait = min(2.0 ** (self._deaths + self._kills - 1), LONGEST_WAIT_SECONDS)
         self._start_at = now + wait
         say(self.part.name, f"{how}; it is started again in {wait:.0f} s")
 

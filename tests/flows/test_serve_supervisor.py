@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from flows import serve_supervisor
@@ -27,7 +28,7 @@ from flows import serve_supervisor
 from flows.serve_health import Health
 from flows.serve_parts import Part
 serve_supervisor.MOST_DEATHS, serve_supervisor.ILL_SECONDS = 2, 2.0
-serve_supervisor.LOOK_AGAIN_EVERY_SECONDS = 0.2
+serve_supervisor.LOOK_AGAIN_EVERY_SECONDS = serve_supervisor.LONGEST_WAIT_SECONDS = 0.2
 folder, *stages = json.loads(sys.argv[1])
 def part(name, program, seconds, spare=False):
     log = Path(folder, f"{name}.log")
@@ -76,10 +77,24 @@ def test_a_part_that_dies_again_and_again_stops_all_and_its_log_is_shown(tmp_pat
     serving = supervisor(tmp_path, [("good", SLEEP, 5)], [("bad", BAD, 5)])
     told = serving.communicate(timeout=60)[0]
     assert serving.returncode == 2
-    assert "bad ended with exit code 3; it is started again in 1 s" in told
+    assert "bad ended with exit code 3; it is started again in 0 s" in told
     assert "bad ended with exit code 3, 2 times in a row. All is stopped." in told
     assert f"The last lines of {tmp_path / 'bad.log'}:\n    no licence\n    no licence" in told
     assert "stopping good" in told
+
+
+def test_a_part_that_is_killed_again_and_again_is_always_started_again(tmp_path: Path) -> None:
+    serving = supervisor(tmp_path, [("server", SLEEP, 5)])
+    processes = []
+    for _ in range(5):
+        processes += keepers(serving)
+        keeper = psutil.Process(processes[-1])
+        assert soon(lambda: keeper.children())  # noqa: B023
+        keeper.children()[0].kill()
+    assert len(set(processes)) == 5
+    keepers(serving)
+    serving.terminate()
+    assert serving.wait(timeout=60) == 0
 
 
 def test_a_part_that_does_not_come_to_its_work_stops_all(tmp_path: Path) -> None:
