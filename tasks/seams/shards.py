@@ -30,7 +30,7 @@ from tasks.seams.kept import turn_to
 from tasks.seams.memory import give_back_memory, take_little_memory
 from tasks.seams.workers import Workers, known_to_workers, new_runner
 
-MANY_SHARDS = 128  # 2 GB of text
+MANY_SHARDS = 64  # 1 GB of text: what a library takes beyond that is what it takes at 1 GB
 SHARDS_A_WORKER = 4  # at work or waiting for it: more than one, for some take longer than others
 
 
