@@ -62,7 +62,6 @@ BOOK_DRAFTS = Table(
     (
         *(column for column in BOOKS.columns if column.name != "split"),
         Column("words_sha256", pa.string(), "SHA-256 of its words, however they are written"),
-        Column("language_sample", pa.string(), "excerpts, where it does not tell its language"),
         Column("num_sections", pa.int64(), "its sections", "sections"),
     ),
 )

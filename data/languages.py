@@ -27,9 +27,7 @@ def language_sample(text: str) -> str:
 
 
 class LanguageDetector:
-    """Tells languages. It loads its model, 1 s and 75 MB, when it is first asked; workers leave
-    that to the process that they work for.
-    """
+    """Tells languages. It loads its model, 1 s and 75 MB, when it is first asked."""
 
     def __init__(self) -> None:
         self._identifier: Any = None

@@ -40,6 +40,7 @@ from data.settings import Settings
 from data.sources import Entry, Finding, content_digest, told_of
 from data.splits import assign_splits, section_splits
 from tasks.seams.finding_sources import find_for_run
+from tasks.seams.kept import kept
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
 from tasks.seams.shards import Shard, shard_task
@@ -168,12 +169,8 @@ def split_shard(shard: Shard) -> None:
         for rows in shard.row_groups(BOOK_DRAFTS):
             own = decisions[first : first + rows.num_rows]
             first += rows.num_rows
-            kept = rows.filter(_is_taken(own))
-            for name in ("language", "split"):
-                values = pa.array([one[name] for one in own if one], pa.string())
-                kept = kept.drop_columns([name] if name in kept.column_names else [])
-                kept = kept.append_column(name, values)
-            writer.write_table(kept)
+            splits = pa.array([one["split"] for one in own if one], pa.string())
+            writer.write_table(rows.filter(_is_taken(own)).append_column("split", splits))
     with shard.writer(RECEIPTS) as writer:
         writer.write_table(shard.read(RECEIPT_DRAFTS).filter(_is_taken(decisions)))
     split_of_section = [
@@ -183,9 +180,9 @@ def split_shard(shard: Shard) -> None:
         for split in decision["splits"] or [decision["split"]] * length
     ]
     taken = np.repeat([decision is not None for decision in decisions], lengths)
-    kept = shard.read(SECTION_DRAFTS).filter(pa.array(taken, pa.bool_()))
+    sections = shard.read(SECTION_DRAFTS).filter(pa.array(taken, pa.bool_()))
     with shard.writer(SECTIONS) as writer:
-        writer.write_table(kept.append_column("split", pa.array(split_of_section, pa.string())))
+        writer.write_table(sections.append_column("split", pa.array(split_of_section, pa.string())))
 
 
 @dataclass
@@ -201,7 +198,6 @@ class _Draft:
     source: str
     sha256: str
     words_sha256: str
-    language: str | None
     learned: list[int]
     lengths: npt.NDArray[np.int64]
     is_taken: bool = True
@@ -213,7 +209,7 @@ def _decision(draft: _Draft) -> dict[str, Any] | None:
     """What `split_shard` is told of a book; None where it is not taken."""
     if not draft.is_taken:
         return None
-    return {"language": draft.language, "split": draft.split, "splits": draft.splits}
+    return {"split": draft.split, "splits": draft.splits}
 
 
 def _is_taken(decisions: Sequence[dict[str, Any] | None]) -> pa.Array:
@@ -247,9 +243,7 @@ def _shards(entries: Sequence[Entry], most_bytes: float) -> Iterator[list[Entry]
 
 
 def _drafts(run: StepRun, learned_from: set[str]) -> Iterator[_Draft]:
-    columns = ["book_id", "source", "sha256", "words_sha256", "language"]
-    columns += ["language_sample", "num_sections"]
-    detector = LanguageDetector()
+    columns = ["book_id", "source", "sha256", "words_sha256", "num_sections"]
     parts = zip(run.made_parts(BOOK_DRAFTS), run.made_parts(SECTION_DRAFTS), strict=True)
     for part, (of_books, of_sections) in enumerate(parts):
         sections = run.store.read_table(of_sections, ["char_start", "char_end", "sha256"])
@@ -260,8 +254,6 @@ def _drafts(run: StepRun, learned_from: set[str]) -> Iterator[_Draft]:
         first = 0
         for row in run.store.read_table(of_books, columns).to_pylist():
             last = first + row.pop("num_sections")
-            sample = row.pop("language_sample")
-            row["language"] = row["language"] or detector.detect(sample)
             learned = np.flatnonzero(is_learned[first:last]).tolist()
             yield _Draft(part=part, **row, learned=learned, lengths=lengths[first:last])
             first = last
@@ -309,13 +301,18 @@ def _hold_out(books: Sequence[_Draft], seed: int) -> None:
             )
 
 
+@kept
+def _detector() -> LanguageDetector:
+    return LanguageDetector()
+
+
 def _book_row(book: Book) -> dict[str, list[object]]:
     row = {name: getattr(book, name, None) for name in BOOK_DRAFTS.schema.names}
     row |= {
         "num_characters": len(book.text),
         "num_sections": len(book.sections),
         "words_sha256": words_digest(book.text),
-        "language_sample": "" if book.language else language_sample(book.text),
+        "language": book.language or _detector().detect(language_sample(book.text)),
     }
     return {name: [value] for name, value in row.items()}
 
