@@ -27,7 +27,7 @@ SOUND_SECONDS = 60.0
 MOST_DEATHS = 5
 """In a row, each before it was well for so many seconds, and by no one's kill, after which all
 stops. What is killed is always started again: for want of memory, it may be, which passes."""
-LONGEST_WAIT_SECONDS = 30.0
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
 TELL_AGAIN_EVERY_SECONDS = 15.0
 MOST_LOG_BYTES = 10_000_000
 TOLD_LINES = 15
@@ -46,7 +46,8 @@ class KeptPart:
         self.health: Health | None = None
         self.is_done = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._deaths = self._kills = 0
+        self._deaths = 0
+        self._wait_seconds = FIRST_WAIT_SECONDS
         self._started = self._look_at = self._start_at = 0.0
         self._well_since = self._ill_since = 0.0
         self._has_been_well = False
@@ -109,17 +110,15 @@ class KeptPart:
             say(self.part.name, f"done in {seconds:.0f} s")
             return
         if self._has_been_well and now - self._well_since > SOUND_SECONDS:
-            self._deaths = self._kills = 0
+            self._deaths, self._wait_seconds = 0, FIRST_WAIT_SECONDS
         number = -code if code < 0 else code - 128
         how = f"ended by signal {number}" if number > 0 else f"ended with exit code {code}"
-        if number == signal.SIGKILL and not self.part.once:
-            self._kills += 1
-        else:
+        if number != signal.SIGKILL or self.part.once:
             self._deaths += 1
         if self._deaths >= MOST_DEATHS or (self.part.once and self._deaths > 1):
             raise self._given_up(f"{how}, {self._deaths} times in a row")
-        wait = min(2.0 ** (self._deaths + self._kills - 1), LONGEST_WAIT_SECONDS)
-        self._start_at = now + wait
+        wait = self._wait_seconds
+        self._start_at, self._wait_seconds = now + wait, min(2 * wait, LONGEST_WAIT_SECONDS)
         say(self.part.name, f"{how}; it is started again in {wait:.0f} s")
 
     def _look(self, health: Health, now: float, say: Say) -> None:

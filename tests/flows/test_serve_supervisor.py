@@ -28,7 +28,7 @@ from flows import serve_supervisor
 from flows.serve_health import Health
 from flows.serve_parts import Part
 serve_supervisor.MOST_DEATHS, serve_supervisor.ILL_SECONDS = 2, 2.0
-serve_supervisor.LOOK_AGAIN_EVERY_SECONDS = serve_supervisor.LONGEST_WAIT_SECONDS = 0.2
+serve_supervisor.LOOK_AGAIN_EVERY_SECONDS, serve_supervisor.LONGEST_WAIT_SECONDS = 0.2, 1.0
 folder, *stages = json.loads(sys.argv[1])
 def part(name, program, seconds, spare=False):
     log = Path(folder, f"{name}.log")
@@ -77,7 +77,7 @@ def test_a_part_that_dies_again_and_again_stops_all_and_its_log_is_shown(tmp_pat
     serving = supervisor(tmp_path, [("good", SLEEP, 5)], [("bad", BAD, 5)])
     told = serving.communicate(timeout=60)[0]
     assert serving.returncode == 2
-    assert "bad ended with exit code 3; it is started again in 0 s" in told
+    assert "bad ended with exit code 3; it is started again in 1 s" in told
     assert "bad ended with exit code 3, 2 times in a row. All is stopped." in told
     assert f"The last lines of {tmp_path / 'bad.log'}:\n    no licence\n    no licence" in told
     assert "stopping good" in told
@@ -95,6 +95,19 @@ def test_a_part_that_is_killed_again_and_again_is_always_started_again(tmp_path:
     keepers(serving)
     serving.terminate()
     assert serving.wait(timeout=60) == 0
+
+
+def test_what_is_killed_a_thousand_times_is_waited_for_ever_longer_up_to_a_bound() -> None:
+    part = KeptPart(Part("server", (), {}, Path(), 5))
+    told: list[str] = []
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for _ in range(1_100):
+        part._process = ended
+        part._bury(128 + signal.SIGKILL, 0.0, lambda _, what: told.append(what))
+    waits = [what.rpartition(" in ")[2] for what in told]
+    assert waits[:7] == ["1 s", "2 s", "4 s", "8 s", "16 s", "30 s", "30 s"]
+    assert waits[-1] == "30 s"
 
 
 def test_a_part_that_does_not_come_to_its_work_stops_all(tmp_path: Path) -> None:
