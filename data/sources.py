@@ -15,7 +15,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from glob import has_magic
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -64,7 +63,7 @@ class Finding(Settings):
         return Downloader(Path(self.downloads), self.download)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Something that holds a book, or several: `place` is a path, or what the source was; `source`
     names it to people, escaped.
@@ -213,17 +212,10 @@ def content_digest(entry: Entry, finding: Finding) -> str:
         if entry.kind in ("gutenberg", "url", "nltk"):
             parts = [sha256(raw.content).hexdigest() for raw in raw_books(entry, finding)]
             return sha256("".join(parts).encode()).hexdigest()
-        status = Path(entry.place).stat()
-        return _file_digest(entry.place, status.st_size, status.st_mtime_ns)
+        with open(entry.place, "rb") as file:
+            return file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError, Unreadable):
         return ""
-
-
-@lru_cache(maxsize=1 << 16)
-def _file_digest(path: str, num_bytes: int, modified_ns: int) -> str:
-    """What is looked at twice in one run is read once."""
-    with open(path, "rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def find_source(source: str, finding: Finding) -> Iterator[Entry | Refusal]:

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -92,50 +91,43 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
 def read(run: StepRun, settings: ReadSettings) -> None:
     """Read the sources, hold books out, and write what was read and what was refused."""
     finding = _finding(settings, run.context)
-    found = find_for_run(settings.books, finding)
-    refusals = [item for item in found if isinstance(item, Refusal)]
-    entries = [item for item in found if isinstance(item, Entry)]
-    shards = list(_shards(entries, settings.shard_megabytes * 2**20))
+    shards, refusals = _found(settings, finding)
     run.over_shards(
         read_shard,
-        [{ENTRIES: json.dumps([asdict(entry) for entry in own])} for own in shards],
+        [{ENTRIES: entries} for entries, _ in shards],
         writes=DRAFTS,
-        sizes=[sum(entry.num_bytes for entry in own) for own in shards],
+        sizes=[num_bytes for _, num_bytes in shards],
         unit="bytes",
         finding=finding,
         reading=settings.reading,
     )
     for name in run.made_parts(REFUSALS):
         refusals += [Refusal(**row) for row in run.store.read_table(name).to_pylist()]
-    learned_from = _learned_from(run)
-    drafts = list(_drafts(run, learned_from))
-    refusals += _take_once(drafts)
+    decisions, repeats = _decided(run, len(shards), settings.split_seed)
+    refusals += repeats
     for refusal in refusals:
         say(_refusal_line(refusal), logging.WARNING)
-    books = [draft for draft in drafts if draft.is_taken]
-    if not books:
+    num_taken = [len(own) - own.count(None) for own in decisions]
+    if not any(num_taken):
         reasons = " ".join(_refusal_line(refusal) for refusal in refusals)
         raise UserMistake(f"No book is left to learn from. {reasons}", "Name at least one book.")
-    _hold_out(books, settings.split_seed)
-    by_part = {part: list(own) for part, own in groupby(drafts, key=lambda draft: draft.part)}
+    parts = [run.made_parts(table) for table in DRAFTS]
     run.over_shards(
         split_shard,
         [
-            {
-                **{table.name: run.made_parts(table)[part] for table in DRAFTS},
-                DECISIONS: json.dumps([_decision(draft) for draft in by_part.get(part, [])]),
-            }
-            for part in range(len(shards))
+            {table.name: names[part] for table, names in zip(DRAFTS, parts, strict=True)}
+            | {DECISIONS: json.dumps(own)}
+            for part, own in enumerate(decisions)
         ],
         writes=(BOOKS, SECTIONS, RECEIPTS),
-        sizes=[len(by_part.get(part, [])) for part in range(len(shards))],
+        sizes=[len(own) for own in decisions],
         unit="books",
     )
     with run.writer(REFUSALS) as writer:
         rows = [asdict(refusal) for refusal in refusals]
         writer.write({name: [row[name] for row in rows] for name in REFUSALS.schema.names})
     run.drop_parts(*DRAFTS)
-    say(f"read {len(books)} books, refused {len(refusals)} inputs")
+    say(f"read {sum(num_taken)} books, refused {len(refusals)} inputs")
 
 
 @shard_task
@@ -162,7 +154,7 @@ def read_shard(shard: Shard, finding: Finding, reading: Reading) -> None:
 @shard_task
 def split_shard(shard: Shard) -> None:
     """Write those of a shard's books that are taken, and which of them are held out."""
-    decisions: list[dict[str, Any] | None] = json.loads(shard.inputs[DECISIONS])
+    decisions: list[Decision] = json.loads(shard.inputs[DECISIONS])
     lengths = shard.read(BOOK_DRAFTS, ["num_sections"])["num_sections"].to_pylist()
     with shard.writer(BOOKS) as writer:
         first = 0
@@ -185,12 +177,12 @@ def split_shard(shard: Shard) -> None:
         writer.write_table(sections.append_column("split", pa.array(split_of_section, pa.string())))
 
 
-@dataclass
+@dataclass(slots=True)
 class _Draft:
     """What is known of a book that was read.
 
-    `learned` are those of its sections that the model to go on from has learned from, `lengths`
-    those of all its sections. `split` may be by_section; then `splits` are theirs.
+    `learned` are those of its sections that the model to go on from has learned from, `sections`
+    the rows of all its sections in its part. `split` may be by_section; then `splits` are theirs.
     """
 
     part: int
@@ -198,21 +190,29 @@ class _Draft:
     source: str
     sha256: str
     words_sha256: str
-    learned: list[int]
-    lengths: npt.NDArray[np.int64]
+    learned: tuple[int, ...]
+    sections: tuple[int, int]
     is_taken: bool = True
     split: str = ""
     splits: list[str] | None = None
 
 
-def _decision(draft: _Draft) -> dict[str, Any] | None:
-    """What `split_shard` is told of a book; None where it is not taken."""
-    if not draft.is_taken:
-        return None
-    return {"split": draft.split, "splits": draft.splits}
+Decision = dict[str, Any] | None  # what `split_shard` is told of a book; None: it is not taken
 
 
-def _is_taken(decisions: Sequence[dict[str, Any] | None]) -> pa.Array:
+def _decided(run: StepRun, num_parts: int, seed: int) -> tuple[list[list[Decision]], list[Refusal]]:
+    """What is decided of the books of each part, and those that were taken before."""
+    drafts = list(_drafts(run, _learned_from(run)))
+    repeats = list(_take_once(drafts))
+    _hold_out(run, [draft for draft in drafts if draft.is_taken], seed)
+    decisions: list[list[Decision]] = [[] for _ in range(num_parts)]
+    for draft in drafts:
+        decision = {"split": draft.split, "splits": draft.splits}
+        decisions[draft.part].append(decision if draft.is_taken else None)
+    return decisions, repeats
+
+
+def _is_taken(decisions: Sequence[Decision]) -> pa.Array:
     return pa.array([decision is not None for decision in decisions], pa.bool_())
 
 
@@ -226,6 +226,19 @@ def _digest(entry: Entry, finding: Finding) -> str:
     known = told_of(entry)
     content = content_digest(entry, finding)
     return f"{content} {json.dumps(known, sort_keys=True)}" if known else content
+
+
+def _found(settings: ReadSettings, finding: Finding) -> tuple[list[tuple[str, int]], list[Refusal]]:
+    """The entries of each shard as JSON, for there may be a million, with their size in bytes; and
+    what names nothing.
+    """
+    found = find_for_run(settings.books, finding)
+    entries = [item for item in found if isinstance(item, Entry)]
+    shards = [
+        (json.dumps([asdict(entry) for entry in own]), sum(entry.num_bytes for entry in own))
+        for own in _shards(entries, settings.shard_megabytes * 2**20)
+    ]
+    return shards, [item for item in found if isinstance(item, Refusal)]
 
 
 def _shards(entries: Sequence[Entry], most_bytes: float) -> Iterator[list[Entry]]:
@@ -246,17 +259,28 @@ def _drafts(run: StepRun, learned_from: set[str]) -> Iterator[_Draft]:
     columns = ["book_id", "source", "sha256", "words_sha256", "num_sections"]
     parts = zip(run.made_parts(BOOK_DRAFTS), run.made_parts(SECTION_DRAFTS), strict=True)
     for part, (of_books, of_sections) in enumerate(parts):
-        sections = run.store.read_table(of_sections, ["char_start", "char_end", "sha256"])
-        lengths = np.asarray(pc.subtract(sections["char_end"], sections["char_start"]))
-        # A short one may stand in two books.
-        is_learned = pc.is_in(sections["sha256"], pa.array(sorted(learned_from), pa.string()))
-        is_learned = np.asarray(is_learned) & (lengths >= SHORT_SECTION_CHARACTERS)
+        is_learned = _are_learned(run, of_sections, learned_from)
         first = 0
         for row in run.store.read_table(of_books, columns).to_pylist():
             last = first + row.pop("num_sections")
-            learned = np.flatnonzero(is_learned[first:last]).tolist()
-            yield _Draft(part=part, **row, learned=learned, lengths=lengths[first:last])
+            learned = tuple(np.flatnonzero(is_learned[first:last]).tolist())
+            yield _Draft(part=part, **row, learned=learned, sections=(first, last))
             first = last
+
+
+def _are_learned(run: StepRun, part: str, learned_from: set[str]) -> npt.NDArray[np.bool_]:
+    """Whether a model has learned from each section of a part; a short one may stand in two books,
+    and tells nothing.
+    """
+    digests = run.store.read_table(part, ["sha256"])["sha256"]
+    is_known = pc.is_in(digests, pa.array(sorted(learned_from), pa.string()))
+    return np.asarray(is_known) & (_lengths(run, part) >= SHORT_SECTION_CHARACTERS)
+
+
+def _lengths(run: StepRun, part: str) -> npt.NDArray[np.int64]:
+    """Characters of each section of a part."""
+    places = run.store.read_table(part, ["char_start", "char_end"])
+    return np.asarray(pc.subtract(places["char_end"], places["char_start"]))
 
 
 def _take_once(drafts: Iterable[_Draft]) -> Iterator[Refusal]:
@@ -276,7 +300,7 @@ def _take_once(drafts: Iterable[_Draft]) -> Iterator[Refusal]:
         )
 
 
-def _hold_out(books: Sequence[_Draft], seed: int) -> None:
+def _hold_out(run: StepRun, books: Sequence[_Draft], seed: int) -> None:
     """Decide which books, or which sections of few, are held out.
 
     Raises:
@@ -292,7 +316,8 @@ def _hold_out(books: Sequence[_Draft], seed: int) -> None:
     for book in books:
         book.split = splits[book.book_id]
         if book.split == "by_section":
-            book.splits = [*section_splits(book.lengths.tolist())]
+            lengths = _lengths(run, run.made_parts(SECTION_DRAFTS)[book.part])
+            book.splits = [*section_splits(lengths[slice(*book.sections)].tolist())]
         if any((book.splits[i] if book.splits else book.split) != "train" for i in book.learned):
             raise UserMistake(
                 f"{book.source} is held out for validation or test, but the model to go on from "

@@ -7,11 +7,11 @@ Parts are published whole. A step that was killed goes on from those that stand;
 table does not depend on how it was cut, by whom or in which order its parts were made.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
-from functools import wraps
 from multiprocessing import parent_process
 from typing import Any
 
@@ -31,7 +31,8 @@ from tasks.seams.memory import give_back_memory, take_little_memory
 from tasks.seams.workers import Workers, known_to_workers, new_runner
 
 MANY_SHARDS = 64  # 1 GB of text: what a library takes beyond that is what it takes at 1 GB
-SHARDS_A_WORKER = 4  # at work or waiting for it: more than one, for some take longer than others
+MANY_TASKS = 64  # of a step: Prefect remembers each, and people look at them
+TASKS_A_WORKER = 4  # at work or waiting for it: more than one, for some take longer than others
 
 
 class Shard(BaseModel):
@@ -66,29 +67,40 @@ class Shard(BaseModel):
             yield writer
 
 
+class Share(BaseModel):
+    """Shards that one task works on, one after the other."""
+
+    shards: list[Shard]
+
+    def __str__(self) -> str:
+        """As Prefect shows it: `shard 4`, `shards 4-7`."""
+        first, last = self.shards[0].number, self.shards[-1].number
+        return f"shard {first}" if first == last else f"shards {first}-{last}"
+
+
 def part_name(folder: str, table: Table, number: int) -> str:
     """Where a part of a table stands in the store."""
     return f"{folder}/{table.name}/{number:05}{PARQUET}"
 
 
 def shard_task(work: Callable[..., None]) -> "Task[..., None]":
-    """A Prefect task that works on one shard, its first argument."""
+    """A Prefect task that does some work, whose first argument is a shard, for each of a share."""
     name = work.__name__.strip("_").replace("_", " ")
 
-    @wraps(work)
-    def working(*arguments: Any, **named: Any) -> None:
+    def working(share: Share, arguments: dict[str, Any]) -> None:
         turn_to(name)
         if parent_process():
             end_with_parent()
             take_little_memory()
             with left_out("pandas"):
                 pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
-        work(*arguments, **named)
-        give_back_memory()
+        for shard in share.shards:
+            work(shard, **arguments)
+            give_back_memory()
 
     return prefect_task(
         name=name,
-        task_run_name=f"{name} {{shard.number}}",
+        task_run_name=f"{name.removesuffix(' shard')} {{share}}",
         cache_policy=NO_CACHE,
         persist_result=False,
     )(working)
@@ -122,40 +134,54 @@ def work_on(
     give_back_memory()  # of what came before: 80 MB that would stay while others work
     if workers.runner == "processes" and min(workers.num_workers, len(shards)) < 2:
         for shard in shards:
-            task.fn(shard, **arguments)
+            task.fn(Share(shards=[shard]), arguments)
             yield shard
         return
+    most = math.ceil(len(shards) / MANY_TASKS)
     at_once = MANY_SHARDS if workers.runner == "processes" else max(1, len(shards))
     for first in range(0, len(shards), at_once):
-        yield from _shared_out(shards[first : first + at_once], task, arguments, workers)
+        shares = list(_shares(shards[first : first + at_once], most, workers.num_workers))
+        yield from _shared_out(shares, task, arguments, workers)
+
+
+def _shares(shards: Sequence[Shard], most: int, num_workers: int) -> Iterator[Share]:
+    """Cut shards into shares of at most so many, smaller ones towards the end: all workers are to
+    be busy to the last (guided self-scheduling, Polychronopoulos and Kuck 1987).
+    """
+    while shards:
+        length = max(1, min(most, len(shards) // (2 * num_workers)))
+        yield Share(shards=list(shards[:length]))
+        shards = shards[length:]
 
 
 def _shared_out(
-    shards: Sequence[Shard],
+    shares: Sequence[Share],
     task: "Task[..., None]",
     arguments: Mapping[str, Any],
     workers: Workers,
 ) -> Iterator[Shard]:
     kept = _kept.get()
     known = known_to_workers()
+    num_shards = sum(len(share.shards) for share in shares)
     with ExitStack() as stack:
         if kept and kept.workers == workers:
-            runner = kept.runner(len(shards), known)
+            runner = kept.runner(num_shards, known)
         else:
             runner = stack.enter_context(new_runner(workers, known))
 
-        def handed_over(shard: Shard) -> Any:
+        def handed_over(share: Share) -> Any:
             with known:
-                return runner.submit(task, {"shard": shard, **arguments})
+                return runner.submit(task, {"share": share, "arguments": dict(arguments)})
 
         # What waits in a queue takes memory, the more the larger the library.
-        at_once = SHARDS_A_WORKER * workers.num_workers if workers.address is None else len(shards)
-        futures = deque(map(handed_over, shards[:at_once]))
-        for number, shard in enumerate(shards):
+        at_once = TASKS_A_WORKER * workers.num_workers if workers.address is None else len(shares)
+        futures = deque(map(handed_over, shares[:at_once]))
+        for number, share in enumerate(shares):
             futures.popleft().result(raise_on_failure=True)
-            futures.extend(map(handed_over, shards[number + at_once : number + at_once + 1]))
-            yield shard
-    if kept and not kept.can_take(len(shards)):
+            give_back_memory()  # of what was told of it
+            futures.extend(map(handed_over, shares[number + at_once : number + at_once + 1]))
+            yield from share.shards
+    if kept and not kept.can_take(num_shards):
         kept.close()  # at once: what comes before the next step's shards is worked on in one piece
 
 

@@ -135,6 +135,24 @@ def test_few_shards_wait_at_once_unless_a_cluster_takes_them(
     assert max(ahead) == (8 if address is None else 49)
 
 
+def test_a_large_library_has_few_tasks_and_the_last_are_small(
+    prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect remembers every task; and all workers are to be busy to the end."""
+    runner = StandIn()
+    monkeypatch.setattr(shards, "new_runner", lambda *_: nullcontext(runner))
+    monkeypatch.setattr(shards, "MANY_TASKS", 4)
+    workers = Workers(num_workers=2)
+    assert [s.number for s in work_on(shards_of(13), _fail_at, {}, workers)] == [*range(13)]
+    assert runner.handed_over == [*range(13)]
+    assert runner.shown == [
+        "fail at shards 0-2",
+        "fail at shards 3-4",
+        "fail at shards 5-6",
+        *(f"fail at shard {number}" for number in range(7, 13)),
+    ]
+
+
 def test_workers_are_renewed_where_there_is_much_to_do(
     prefect_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,9 +208,11 @@ class StandIn:
 
     def __init__(self) -> None:
         self.handed_over: list[int] = []
+        self.shown: list[str] = []
 
     def submit(self, task: Any, parameters: dict[str, Any]) -> Any:
-        self.handed_over.append(parameters["shard"].number)
+        self.handed_over += [shard.number for shard in parameters["share"].shards]
+        self.shown.append(task.task_run_name.format(**parameters))
         return SimpleNamespace(result=lambda raise_on_failure: None)
 
 
