@@ -1,7 +1,6 @@
 """Memory that a process holds, and what it no longer uses handed back to the system."""
 
 import ctypes
-import gc
 import resource
 from contextlib import suppress
 
@@ -10,10 +9,8 @@ import pyarrow as pa
 
 def give_back_memory() -> None:
     """Hand back what Arrow and the C library keep for later: hundreds of megabytes, after a shard
-    or a merge; some milliseconds, after `look_at_new_alone`. C libraries other than glibc decide
-    for themselves.
+    or a merge; some milliseconds. C libraries other than glibc decide for themselves.
     """
-    gc.collect()
     pa.default_memory_pool().release_unused()
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -25,14 +22,6 @@ def take_little_memory() -> None:
     """
     with suppress(NotImplementedError):
         pa.set_memory_pool(pa.jemalloc_memory_pool())
-
-
-def look_at_new_alone() -> None:
-    """Have the collection of garbage pass over all objects that are there: a full one then takes a
-    millisecond, not 100. By itself Python waits with it until a quarter more are there, 10 MB.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def peak_memory_bytes() -> int:

@@ -7,13 +7,11 @@ Parts are published whole. A step that was killed goes on from those that stand;
 table does not depend on how it was cut, by whom or in which order its parts were made.
 """
 
-import gc
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
-from functools import cache
 from multiprocessing import parent_process
 from typing import Any
 
@@ -29,7 +27,7 @@ from data.store import PARQUET, Store, TableWriter
 from data.table import Table
 from tasks.seams.end_with_parent import end_with_parent
 from tasks.seams.kept import turn_to
-from tasks.seams.memory import give_back_memory, look_at_new_alone, take_little_memory
+from tasks.seams.memory import give_back_memory, take_little_memory
 from tasks.seams.workers import Workers, known_to_workers, new_runner
 
 MANY_SHARDS = 64  # 1 GB of text: what a library takes beyond that is what it takes at 1 GB
@@ -92,7 +90,10 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
     def working(share: Share, arguments: dict[str, Any]) -> None:
         turn_to(name)
         if parent_process():
-            _settle_in()
+            end_with_parent()
+            take_little_memory()
+            with left_out("pandas"):
+                pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
         for shard in share.shards:
             work(shard, **arguments)
             give_back_memory()
@@ -105,30 +106,18 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
     )(working)
 
 
-@cache
-def _settle_in() -> None:
-    """What a worker does once."""
-    end_with_parent()
-    take_little_memory()
-    with left_out("pandas"):
-        pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
-    look_at_new_alone()
-
-
 @contextmanager
 def at_hand(workers: Workers) -> Iterator[None]:
     """Keep workers at hand for all that is worked on in the block: starting them takes seconds.
 
     None are started before there is something to share; see also `let_workers_go`.
     """
-    look_at_new_alone()
     with closing(_Kept(workers)) as kept:
         token = _kept.set(kept)
         try:
             yield
         finally:
             _kept.reset(token)
-            gc.unfreeze()
 
 
 def work_on(
