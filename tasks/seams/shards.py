@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
+from functools import cache
 from multiprocessing import parent_process
 from typing import Any
 
@@ -90,10 +91,7 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
     def working(share: Share, arguments: dict[str, Any]) -> None:
         turn_to(name)
         if parent_process():
-            end_with_parent()
-            take_little_memory()
-            with left_out("pandas"):
-                pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
+            _settle_in()
         for shard in share.shards:
             work(shard, **arguments)
             give_back_memory()
@@ -104,6 +102,15 @@ def shard_task(work: Callable[..., None]) -> "Task[..., None]":
         cache_policy=NO_CACHE,
         persist_result=False,
     )(working)
+
+
+@cache
+def _settle_in() -> None:
+    """What a worker does once."""
+    end_with_parent()
+    take_little_memory()
+    with left_out("pandas"):
+        pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
 
 
 @contextmanager
