@@ -13,7 +13,9 @@
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from glob import has_magic
 from hashlib import file_digest, sha256
@@ -238,6 +240,7 @@ def find_source(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
             yield Entry("nltk", raw.source, raw.source, len(raw.content))
     elif source.startswith(parquet_source.PREFIX):
         path = Path(source.removeprefix(parquet_source.PREFIX))
+        _refuse_streams(path)
         table = Entry("parquet", source, str(path), _size(path))
         runs = parquet_source.runs_of(path)
         if len(runs) < 2:
@@ -265,6 +268,7 @@ def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
         paths = list(set(pattern_files(source, shut.append)))
         reason = NO_MATCH
     else:
+        _refuse_streams(path)
         yield _file_entry(path, source, finding)
         return
     if not (paths or shut):
@@ -274,6 +278,21 @@ def _find_files(source: str, finding: Finding) -> Iterator[Entry | Refusal]:
         yield Refusal(str(error.filename), "read", why.reason, why.remedy, None)
     for found in sorted(paths):
         yield _file_entry(found, str(found), finding)
+
+
+def _refuse_streams(path: Path) -> None:
+    """Refuse what may have no end, and is not the same when it is read again.
+
+    Raises:
+        Unreadable: it is a pipe, a socket or a device.
+    """
+    with suppress(OSError, ValueError):  # reading it will say why
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise Unreadable(
+                "It is no file but a pipe, a socket or a device.",
+                "Save what it gives in a file, and name that.",
+            )
 
 
 def _file_entry(path: Path, source: str, finding: Finding) -> Entry:

@@ -83,6 +83,16 @@ def test_a_digest_is_that_of_the_content_now(shelf: Path) -> None:
     assert digest("gone.txt") == ""
 
 
+@pytest.mark.parametrize("prefix", ["", "parquet:"])
+def test_a_pipe_or_a_device_is_refused_unread(shelf: Path, prefix: str) -> None:
+    os.mkfifo("shelf/pipe.txt")
+    for name in ("shelf/pipe.txt", "/dev/zero"):
+        [refusal] = find_entries([f"{prefix}{name}"], FINDING)
+        assert isinstance(refusal, Refusal)
+        assert refusal.source == f"{prefix}{name}"
+        assert "a pipe, a socket or a device" in refusal.reason
+
+
 def test_words_are_the_same_in_every_layout() -> None:
     one = words_digest("It was the best\nof times, -- it was")
     assert one == words_digest("IT WAS the best of\n\n\ttimes: “it was”")
