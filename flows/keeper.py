@@ -92,7 +92,8 @@ def main(parent: int, grace_seconds: float, spare: bool, command: Sequence[str])
         return 1
     adopt_orphans()
     signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
-    child = subprocess.Popen(command, preexec_fn=_die_with_parent).pid
+    started = subprocess.Popen(command, preexec_fn=_die_with_parent)  # let go, it would be reaped
+    child = started.pid
     is_asked, until = False, float("inf")
     exit_codes: dict[int, int] = {}
     while child not in exit_codes:

@@ -26,6 +26,20 @@ time.sleep(600 if sys.argv[2:] == [] else float(sys.argv[2]))
 """
 
 
+# A keeper whose command is killed before the keeper has done starting it.
+KILLED_AT_ONCE = """
+import os, signal, subprocess, sys
+from flows import keeper
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+subprocess.Popen = Popen
+sys.exit(keeper.main(os.getppid(), 5.0, False, [sys.executable, "-c", "input()"]))
+"""
+
+
 def family(*arguments: str) -> list[str]:
     return [sys.executable, "-c", FAMILY, *arguments]
 
@@ -51,6 +65,11 @@ def soon(condition: Callable[[], bool], seconds: float = 20) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def test_it_ends_where_its_command_is_killed_as_it_starts() -> None:
+    keeping = subprocess.run([sys.executable, "-c", KILLED_AT_ONCE], cwd=ROOT, timeout=60)
+    assert keeping.returncode == 128 + signal.SIGKILL
 
 
 @pytest.mark.parametrize(
