@@ -92,7 +92,7 @@ def main(parent: int, grace_seconds: float, spare: bool, command: Sequence[str])
         return 1
     adopt_orphans()
     signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
-    started = subprocess.Popen(command, preexec_fn=_die_with_parent)  # let go, it would be reaped
+    started = subprocess.Popen(command, preexec_fn=_die_with_parent)  # let go, it reaps the child
     child = started.pid
     is_asked, until = False, float("inf")
     exit_codes: dict[int, int] = {}

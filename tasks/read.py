@@ -50,6 +50,9 @@ MOST_ENTRIES = 1000  # of a shard
 ENTRIES = "entries"
 DECISIONS = "decisions"
 DRAFTS = (BOOK_DRAFTS, SECTION_DRAFTS, RECEIPT_DRAFTS, REFUSALS)
+SECTION_EDGES = ("char_start", "char_end")
+Decision = dict[str, Any] | None
+"""What `split_shard` is told of a book; None where it is not taken."""
 
 
 class ReadSettings(Settings):
@@ -197,9 +200,6 @@ class _Draft:
     splits: list[str] | None = None
 
 
-Decision = dict[str, Any] | None  # what `split_shard` is told of a book; None: it is not taken
-
-
 def _decided(run: StepRun, num_parts: int, seed: int) -> tuple[list[list[Decision]], list[Refusal]]:
     """What is decided of the books of each part, and those that were taken before."""
     drafts = list(_drafts(run, _learned_from(run)))
@@ -272,15 +272,15 @@ def _are_learned(run: StepRun, part: str, learned_from: set[str]) -> npt.NDArray
     """Whether a model has learned from each section of a part; a short one may stand in two books,
     and tells nothing.
     """
-    digests = run.store.read_table(part, ["sha256"])["sha256"]
-    is_known = pc.is_in(digests, pa.array(sorted(learned_from), pa.string()))
-    return np.asarray(is_known) & (_lengths(run, part) >= SHORT_SECTION_CHARACTERS)
+    sections = run.store.read_table(part, [*SECTION_EDGES, "sha256"])
+    is_known = pc.is_in(sections["sha256"], pa.array(sorted(learned_from), pa.string()))
+    return np.asarray(is_known) & (_lengths(sections) >= SHORT_SECTION_CHARACTERS)
 
 
-def _lengths(run: StepRun, part: str) -> npt.NDArray[np.int64]:
-    """Characters of each section of a part."""
-    places = run.store.read_table(part, ["char_start", "char_end"])
-    return np.asarray(pc.subtract(places["char_end"], places["char_start"]))
+def _lengths(sections: pa.Table) -> npt.NDArray[np.int64]:
+    """Characters of each section."""
+    start, end = (sections[name] for name in SECTION_EDGES)
+    return np.asarray(pc.subtract(end, start))
 
 
 def _take_once(drafts: Iterable[_Draft]) -> Iterator[Refusal]:
@@ -316,7 +316,8 @@ def _hold_out(run: StepRun, books: Sequence[_Draft], seed: int) -> None:
     for book in books:
         book.split = splits[book.book_id]
         if book.split == "by_section":
-            lengths = _lengths(run, run.made_parts(SECTION_DRAFTS)[book.part])
+            part = run.made_parts(SECTION_DRAFTS)[book.part]
+            lengths = _lengths(run.store.read_table(part, SECTION_EDGES))
             book.splits = [*section_splits(lengths[slice(*book.sections)].tolist())]
         if any((book.splits[i] if book.splits else book.split) != "train" for i in book.learned):
             raise UserMistake(

@@ -74,7 +74,7 @@ class Share(BaseModel):
     shards: list[Shard]
 
     def __str__(self) -> str:
-        """As Prefect shows it: `shard 4`, `shards 4-7`."""
+        """As Prefect shows it: `shard 4`, `shards 4-7` (without those that a killed run made)."""
         first, last = self.shards[0].number, self.shards[-1].number
         return f"shard {first}" if first == last else f"shards {first}-{last}"
 
@@ -144,7 +144,8 @@ def work_on(
             task.fn(Share(shards=[shard]), arguments)
             yield shard
         return
-    most = math.ceil(len(shards) / MANY_TASKS)
+    # Of a cluster nobody knows how many workers it has: all of them are to have something to do.
+    most = math.ceil(len(shards) / MANY_TASKS) if workers.address is None else 1
     at_once = MANY_SHARDS if workers.runner == "processes" else max(1, len(shards))
     for first in range(0, len(shards), at_once):
         shares = list(_shares(shards[first : first + at_once], most, workers.num_workers))

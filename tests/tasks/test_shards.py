@@ -151,6 +151,10 @@ def test_a_large_library_has_few_tasks_and_the_last_are_small(
         "fail at shards 5-6",
         *(f"fail at shard {number}" for number in range(7, 13)),
     ]
+    runner.shown.clear()
+    cluster = Workers(runner="dask", address="tcp://cluster:8786")
+    assert len([*work_on(shards_of(13), _fail_at, {}, cluster)]) == 13
+    assert runner.shown == [f"fail at shard {number}" for number in range(13)], "a task each"
 
 
 def test_workers_are_renewed_where_there_is_much_to_do(
