@@ -97,7 +97,8 @@ def main(parent: int, grace_seconds: float, spare: bool, command: Sequence[str])
     is_asked, until = False, float("inf")
     exit_codes: dict[int, int] = {}
     while child not in exit_codes:
-        heard = signal.sigtimedwait(HEARD, min(1.0, max(0.0, until - time.monotonic())))
+        # At the end of its grace a command may take a moment to die; a wait of nothing would spin.
+        heard = signal.sigtimedwait(HEARD, min(1.0, max(0.05, until - time.monotonic())))
         exit_codes |= reap().exit_codes
         if heard and heard.si_signo == KILL_COMMAND:
             _send(child, signal.SIGKILL)
