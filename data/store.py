@@ -27,7 +27,7 @@ from data.table import Table
 PARQUET = ".parquet"
 TEMPORARY = ".tmp"
 """The end of a name that is being written: of what no process writes, it is left over."""
-ROW_GROUP_BYTES = 8 * 2**20
+ROW_GROUP_BYTES = 4 * 2**20  # who writes or reads one holds it several times over
 MOST_WAITING = 1000
 LINEAGE_KEY = b"bookloom.lineage"
 HASHED_AT_ONCE_BYTES = 2**20

@@ -1,19 +1,23 @@
 """Who works on shards: Prefect's task runners, and what their workers know of the run."""
 
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from typing import Any, Literal
 
 from prefect.client.orchestration import get_client
 from prefect.context import SettingsContext, SyncClientContext, get_settings_context
+from prefect.plugins import load_prefect_collections
 from prefect.settings import PREFECT_API_URL, Profile, temporary_settings
 from prefect.settings import Settings as PrefectSettings
 from prefect.task_runners import ProcessPoolTaskRunner
 from pydantic import Field
 
 from data.errors import UserMistake
+from data.left_out import left_out
 from data.settings import Settings
 from tasks.seams.end_with_parent import end_with_parent
 
+OF_NO_USE = ("prefect_dask", "prefect_docker", "prefect_kubernetes", "prefect_ray")
+"""Extras by which runs and workers are started; no worker starts any."""
 Runner = Literal["processes", "dask", "ray"]
 
 
@@ -82,8 +86,14 @@ def new_runner(workers: Workers, known: SettingsContext) -> Any:
 
 
 def _begin(profile: Profile, settings: PrefectSettings) -> None:
-    """Let a process keep one client for all its shards: Prefect makes two for each, of 30 ms."""
+    """Let a process keep one client for all its shards: Prefect makes two for each, of 30 ms.
+
+    For a shard's first task Prefect imports all its extras that are installed: 41 MB and 2 s of
+    each process, of Kubernetes' client alone. It tells on standard output which cannot be.
+    """
     end_with_parent()
+    with left_out(*OF_NO_USE), redirect_stdout(None):
+        load_prefect_collections()
     SettingsContext(profile=profile, settings=settings).__enter__()
     with suppress(RuntimeError):  # the server is away; each shard will ask for it
         SyncClientContext().__enter__()
