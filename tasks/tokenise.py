@@ -50,16 +50,7 @@ class TokeniseSettings(Settings):
 @step(reads=(BOOKS, SECTIONS), writes=(PUNKT, SENTENCES), libraries=("nltk",), in_parts=True)
 def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
     """Learn sentence boundaries, then write every book's sentences."""
-    samples = _training_samples(run, settings.punkt_sample_characters)
-    total = sum(len(sample) for sample in samples.values())
-    models = {}
-    with progress("learn sentence boundaries", total, "chars") as advance:
-        for language, sample in samples.items():
-            models[language] = _learned(sample)
-            advance(len(sample), language)
-    with run.writer(PUNKT) as writer:
-        for language, model in models.items():
-            writer.write(_punkt_columns(language, model, samples[language]))
+    fallback = _learn(run, settings.punkt_sample_characters)
     punkt = run.tables[PUNKT.name].name
     parts = list(zip(run.parts(BOOKS), run.parts(SECTIONS), strict=True))
     run.over_shards(
@@ -71,10 +62,26 @@ def tokenise(run: StepRun, settings: TokeniseSettings) -> None:
         writes=(SENTENCES,),
         sizes=[_num_characters(run.store.read_table(name)) for _, name in parts],
         unit="chars",
-        # A language without training text is cut by what the largest sample taught.
-        fallback=max(samples, key=lambda language: len(samples[language])),
+        fallback=fallback,
         unit_of_tokens=settings.unit,
     )
+
+
+def _learn(run: StepRun, most: int) -> str:
+    """Write what Punkt learns of so many characters of each language at most.
+
+    Gives the language of the largest sample: by what that taught, one without training text is cut.
+    """
+    samples = _training_samples(run, most)
+    total = sum(len(sample) for sample in samples.values())
+    with (
+        run.writer(PUNKT) as writer,
+        progress("learn sentence boundaries", total, "chars") as advance,
+    ):
+        for language, sample in samples.items():
+            writer.write(_punkt_columns(language, _learned(sample), sample))
+            advance(len(sample), language)
+    return max(samples, key=lambda language: len(samples[language]))
 
 
 def _learned(sample: str) -> PunktModel:

@@ -1,8 +1,13 @@
 """Shards on processes, on a Dask cluster and on Ray: the digests of one process."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from prefect import flow
 
@@ -11,10 +16,12 @@ from tasks.count import CountSettings, count
 from tasks.encode import EncodeSettings, encode
 from tasks.read import ReadSettings, read
 from tasks.seams.run_context import RunContext
-from tasks.seams.shards import at_hand
+from tasks.seams.shards import Shard, at_hand, shard_task, work_on
 from tasks.seams.workers import Workers
 from tasks.tokenise import TokeniseSettings, tokenise
 from tests.flows.served_home import until
+
+ALLOCATOR = "jemalloc" if sys.platform == "linux" else "mimalloc"
 
 
 @flow(name="shelf", persist_result=False)
@@ -80,3 +87,39 @@ def test_shards_are_shown_within_their_steps(
         for step in steps
         for number in range(5)
     }
+
+
+@shard_task
+def _tell(shard: Shard) -> None:
+    told = {"imported": [*sys.modules], "allocator": pa.default_memory_pool().backend_name}
+    Path(shard.store, str(shard.number)).write_text(json.dumps(told), encoding="utf-8")
+
+
+@flow(name="telling", persist_result=False)
+def telling_flow(store: str) -> None:
+    shards = [Shard(store=store, folder="", number=n, inputs={}, lineage={}) for n in range(2)]
+    for _ in work_on(shards, _tell, {}, Workers(num_workers=2)):
+        pass
+
+
+def test_workers_hold_what_shards_need(prefect_url: str, tmp_path: Path) -> None:
+    """Prefect would import all its extras for them, and Kubernetes' client with one of them."""
+    for name in ("prefect_kubernetes", "prefect_dask"):
+        pytest.importorskip(name, reason=f"{name} is an extra")
+    telling_flow(str(tmp_path))
+    for number in range(2):
+        told = json.loads((tmp_path / str(number)).read_text(encoding="utf-8"))
+        assert "prefect.task_runners" in told["imported"]
+        assert not {"kubernetes_asyncio", "distributed", "torch", "mlflow"} & {*told["imported"]}
+        assert told["allocator"] == ALLOCATOR
+
+
+@pytest.mark.parametrize("module", ["flows.command_line", "flows.pipeline", "tasks.tokenise"])
+def test_arrow_is_told_how_to_allocate_before_it_begins(module: str) -> None:
+    """As it is imported first, be it by the command, by Prefect or by another machine's worker."""
+    code = f"import {module}, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ARROW_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=own
+    )
+    assert done.stdout.strip() == ALLOCATOR
