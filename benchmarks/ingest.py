@@ -6,7 +6,7 @@
 A library is made by drawing paragraphs of real books, the packaged plays by default, and by minting
 new words, so that no two books are alike and the vocabulary grows as in a true library. Memory is
 the largest sum of the proportional set sizes of all processes of a run, Prefect's server among
-them, sampled every second. Nothing else should run meanwhile.
+them, sampled every two seconds. Nothing else should run meanwhile.
 """
 
 import argparse

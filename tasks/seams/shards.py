@@ -194,7 +194,7 @@ def _shared_out(
 
 
 def let_workers_go() -> None:
-    """End those at hand, for what comes is worked on in one piece: they hold 400 MB each."""
+    """End those at hand, for what comes is worked on in one piece: they hold 200 MB each."""
     if kept := _kept.get():
         kept.close()
 

@@ -180,7 +180,7 @@ def step(
                 "key": key,
                 "inputs": {k: v.model_dump() for k, v in inputs.items()},
                 "input_files": input_files,
-                "sources": _beginning_with("source ", parts),
+                "sources": found_outside,
                 "settings": settings.model_dump(mode="json"),
                 "seed": context.seed if seeded else None,
                 "code_digest": _digest_of(_beginning_with("code ", parts)),
