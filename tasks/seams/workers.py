@@ -88,8 +88,8 @@ def new_runner(workers: Workers, known: SettingsContext) -> Any:
 def _begin(profile: Profile, settings: PrefectSettings) -> None:
     """Let a process keep one client for all its shards: Prefect makes two for each, of 30 ms.
 
-    For a shard's first task Prefect imports all its extras that are installed: 41 MB and 2 s of
-    each process, of Kubernetes' client alone. It tells on standard output which cannot be.
+    For a shard's first task Prefect imports all its extras that are installed, Kubernetes'
+    client among them: 41 MB of each process. It tells on standard output which cannot be.
     """
     end_with_parent()
     with left_out(*OF_NO_USE), redirect_stdout(None):
