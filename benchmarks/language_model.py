@@ -41,7 +41,7 @@ from models.recipe import NumberType, Recipe
 from models.special_tokens import END, START, TokenIds
 from models.speed import (
     fastest_number_type,
-    keep_freed_memory,
+    freed_memory_kept,
     matrix_product_speed,
     operations_per_token,
     steps_within,
@@ -56,11 +56,11 @@ MANY_TOKENS = 1_500_000  # of training text, from which on --minutes takes the l
 ENCODED_AT_ONCE = 1 << 20
 
 
+@freed_memory_kept()
 def main() -> None:
     """Train, evaluate, print."""
     options = _options()
     torch.set_num_threads(options.threads)
-    keep_freed_memory()
     keep_fp32_whole()
     torch.manual_seed(options.seed)
     vocabulary = _vocabulary(options.train, options.characters)

@@ -55,6 +55,27 @@ SECTIONS = Table(
     by_book=True,
 )
 
+ENTRIES = Table(
+    "entries",
+    "what a part of the shelf is to be read from; gone when all is read",
+    "read",
+    (
+        Column("kind", pa.string(), "play, file, gutenberg, url, nltk or parquet"),
+        Column("source", pa.string(), "the source, as it is told to people"),
+        Column(
+            "place", pa.string(), "its path or the source itself, as JSON: a path need be no text"
+        ),
+        Column("num_bytes", pa.int64(), "its length", "bytes"),
+        Column("title", pa.string(), "the title, where a catalogue tells it", nullable=True),
+        Column("author", pa.string(), "the author, where told beforehand", nullable=True),
+        Column("year", pa.int64(), "the year, where told beforehand", "year", nullable=True),
+        Column("genre", pa.string(), "the genre, where told beforehand", nullable=True),
+        Column("language", pa.string(), "the language, where told beforehand", nullable=True),
+        Column("first_group", pa.int64(), "of a Parquet table, the first row group to be read"),
+        Column("end_group", pa.int64(), "and the one before which to end", nullable=True),
+    ),
+)
+
 BOOK_DRAFTS = Table(
     "book_drafts",
     "a book of a part of the shelf, read by itself; gone when all are",
@@ -71,6 +92,16 @@ SECTION_DRAFTS = Table(
     "a section of such a book",
     "read",
     tuple(column for column in SECTIONS.columns if column.name != "split"),
+)
+
+DECISIONS = Table(
+    "decisions",
+    "what is decided of such a book; gone when all is written",
+    "read",
+    (
+        Column("split", pa.string(), "its split; null where it is not taken", nullable=True),
+        Column("section_splits", TOKEN_LIST, "of its sections, if by_section", nullable=True),
+    ),
 )
 
 RECEIPTS = Table(

@@ -17,7 +17,7 @@ from models.batching import Tokens
 from models.devices import keep_fp32_whole
 from models.language_model import LanguageModel
 from models.recipe import Recipe
-from models.speed import keep_freed_memory
+from models.speed import freed_memory_kept
 from models.training import Training
 
 Snapshot = tuple[Mapping[str, Tensor], Mapping[str, Any]]
@@ -66,11 +66,11 @@ def shared_training(
         pass
 
 
+@freed_memory_kept()
 def _help(
     index: int, num_processes: int, port: int, num_threads: int, arguments: tuple[Any, ...]
 ) -> None:
     torch.set_num_threads(num_threads)
-    keep_freed_memory()
     keep_fp32_whole()
     model, *others = arguments
     rank = index + 1

@@ -3,7 +3,8 @@
 import copy
 import ctypes
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -20,23 +21,34 @@ from models.training import Training
 PRODUCT_WIDTHS = {"cpu": 2048, "cuda": 8192}  # large enough to keep all of it busy
 PRODUCT_SECONDS = 0.5  # long enough for a processor to come down from its first burst
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-KEPT_BYTES = 2**30
+KEPT_BYTES = 2**29
+USUALLY_KEPT_BYTES = 2**25  # what glibc's own threshold grows to
 MEASURED_SHARE = 0.03  # of a time budget is spent on measuring
 STEPS_TOGETHER = {"cpu": 1, "cuda": 50}  # a GPU is handed steps ahead: each takes its part of many
 FASTER_ENOUGH = 1.2  # bf16 rounds more: it has to be worth it
 SAFETY = 0.97  # of the time is planned for: machines slow down more often than they speed up
 
 
-def keep_freed_memory() -> None:
-    """Let the C library keep what is freed, instead of giving large blocks back to the system.
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """In the block the C library keeps what is freed, rather than give large blocks to the system.
 
     A step frees and takes again gradients of tens of megabytes, whose pages the system has to clear
-    each time: with 33,000 types, a sixth of the time. Without glibc nothing happens.
+    each time: with 33,000 types, a sixth of the time. Searches, whose blocks grow, would come to
+    hold half a gigabyte more so, and gain nothing. Without glibc nothing happens.
     """
+    _keep_below(KEPT_BYTES)
+    try:
+        yield
+    finally:
+        _keep_below(USUALLY_KEPT_BYTES)
+
+
+def _keep_below(num_bytes: int) -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
-        library.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        library.mallopt(M_MMAP_THRESHOLD, num_bytes)
+        library.mallopt(M_TRIM_THRESHOLD, 2 * num_bytes)
 
 
 def matrix_product_speed(device: torch.device, number_type: NumberType = "fp32") -> float:

@@ -6,11 +6,10 @@ from data.errors import UserMistake
 from data.schemas import OPTIONAL_TABLES, TABLES
 from data.spelling import nearest_words
 from data.store import Store
+from tasks.seams.manifests import folder_of, outside_of, read_manifest
 from tasks.seams.newest_run import newest_run, paths_of
 
 SHOWN = (
-    "step",
-    "sources",
     "settings",
     "seed",
     "code_digest",
@@ -59,12 +58,20 @@ def _ancestry(store: Store, name: str) -> dict[str, Any]:
         "table": made["table"],
         "path": store.path(name),
         "digest": made["digest"],
+        "step": made["step"],
+        "sources": _sources(store, name),
         **{key: made[key] for key in SHOWN},
         "inputs": [
             *(_ancestry(store, reference["name"]) for reference in made["inputs"].values()),
             *(_file_ancestry(store, *item) for item in made["input_files"].items()),
         ],
     }
+
+
+def _sources(store: Store, name: str) -> dict[str, str]:
+    """Digests of what the table's step has read from outside the store."""
+    manifest = read_manifest(store, folder_of(name))
+    return outside_of(manifest["parts"]) if manifest else {}
 
 
 def _file_ancestry(store: Store, name: str, digest: str) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from pydantic import Field
 from data.book_schemas import (
     BOOK_DRAFTS,
     BOOKS,
+    DECISIONS,
+    ENTRIES,
     RECEIPT_DRAFTS,
     RECEIPTS,
     REFUSALS,
@@ -38,7 +40,7 @@ from data.repeats import Repeats
 from data.settings import Settings
 from data.sources import Entry, Finding, content_digest, told_of
 from data.splits import assign_splits, section_splits
-from tasks.seams.finding_sources import find_for_run
+from tasks.seams.finding_sources import entries_of, entry_columns, find_for_run
 from tasks.seams.kept import kept
 from tasks.seams.report import say
 from tasks.seams.run_context import RunContext
@@ -47,12 +49,8 @@ from tasks.seams.step_cache import StepRun, step
 
 SHORT_SECTION_CHARACTERS = 500
 MOST_ENTRIES = 1000  # of a shard
-ENTRIES = "entries"
-DECISIONS = "decisions"
 DRAFTS = (BOOK_DRAFTS, SECTION_DRAFTS, RECEIPT_DRAFTS, REFUSALS)
 SECTION_EDGES = ("char_start", "char_end")
-Decision = dict[str, Any] | None
-"""What `split_shard` is told of a book; None where it is not taken."""
 
 
 class ReadSettings(Settings):
@@ -94,42 +92,40 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
 def read(run: StepRun, settings: ReadSettings) -> None:
     """Read the sources, hold books out, and write what was read and what was refused."""
     finding = _finding(settings, run.context)
-    shards, refusals = _found(settings, finding)
+    sizes, refusals = _list_entries(run, settings, finding)
     run.over_shards(
         read_shard,
-        [{ENTRIES: entries} for entries, _ in shards],
+        [{ENTRIES.name: name} for name in run.made_parts(ENTRIES)],
         writes=DRAFTS,
-        sizes=[num_bytes for _, num_bytes in shards],
+        sizes=sizes,
         unit="bytes",
         finding=finding,
         reading=settings.reading,
     )
     for name in run.made_parts(REFUSALS):
         refusals += [Refusal(**row) for row in run.store.read_table(name).to_pylist()]
-    decisions, repeats = _decided(run, len(shards), settings.split_seed)
+    num_taken, repeats = _decide(run, settings.split_seed)
     refusals += repeats
     for refusal in refusals:
         say(_refusal_line(refusal), logging.WARNING)
-    num_taken = [len(own) - own.count(None) for own in decisions]
     if not any(num_taken):
         reasons = " ".join(_refusal_line(refusal) for refusal in refusals)
         raise UserMistake(f"No book is left to learn from. {reasons}", "Name at least one book.")
-    parts = [run.made_parts(table) for table in DRAFTS]
+    tables = (*DRAFTS, DECISIONS)
     run.over_shards(
         split_shard,
         [
-            {table.name: names[part] for table, names in zip(DRAFTS, parts, strict=True)}
-            | {DECISIONS: json.dumps(own)}
-            for part, own in enumerate(decisions)
+            {table.name: name for table, name in zip(tables, names, strict=True)}
+            for names in zip(*map(run.made_parts, tables), strict=True)
         ],
         writes=(BOOKS, SECTIONS, RECEIPTS),
-        sizes=[len(own) for own in decisions],
+        sizes=num_taken,
         unit="books",
     )
     with run.writer(REFUSALS) as writer:
         rows = [asdict(refusal) for refusal in refusals]
         writer.write({name: [row[name] for row in rows] for name in REFUSALS.schema.names})
-    run.drop_parts(*DRAFTS)
+    run.drop_parts(ENTRIES, *tables)
     say(f"read {sum(num_taken)} books, refused {len(refusals)} inputs")
 
 
@@ -142,8 +138,8 @@ def read_shard(shard: Shard, finding: Finding, reading: Reading) -> None:
         shard.writer(SECTION_DRAFTS) as section_rows,
         shard.writer(RECEIPT_DRAFTS) as receipt_rows,
     ):
-        for entry in json.loads(shard.inputs[ENTRIES]):
-            for item in read_entry(Entry(**entry), finding, reading):
+        for entry in entries_of(shard.read(ENTRIES)):
+            for item in read_entry(entry, finding, reading):
                 if isinstance(item, Refusal):
                     refusals.append(asdict(item))
                 else:
@@ -157,25 +153,25 @@ def read_shard(shard: Shard, finding: Finding, reading: Reading) -> None:
 @shard_task
 def split_shard(shard: Shard) -> None:
     """Write those of a shard's books that are taken, and which of them are held out."""
-    decisions: list[Decision] = json.loads(shard.inputs[DECISIONS])
+    decisions = shard.read(DECISIONS)
+    is_taken = pc.is_valid(decisions["split"])
     lengths = shard.read(BOOK_DRAFTS, ["num_sections"])["num_sections"].to_pylist()
     with shard.writer(BOOKS) as writer:
         first = 0
         for rows in shard.row_groups(BOOK_DRAFTS):
-            own = decisions[first : first + rows.num_rows]
+            own = slice(first, first + rows.num_rows)
             first += rows.num_rows
-            splits = pa.array([one["split"] for one in own if one], pa.string())
-            writer.write_table(rows.filter(_is_taken(own)).append_column("split", splits))
+            splits = decisions["split"][own].drop_null()
+            writer.write_table(rows.filter(is_taken[own]).append_column("split", splits))
     with shard.writer(RECEIPTS) as writer:
-        writer.write_table(shard.read(RECEIPT_DRAFTS).filter(_is_taken(decisions)))
+        writer.write_table(shard.read(RECEIPT_DRAFTS).filter(is_taken))
     split_of_section = [
         split
-        for decision, length in zip(decisions, lengths, strict=True)
-        if decision
-        for split in decision["splits"] or [decision["split"]] * length
+        for decision, length in zip(decisions.to_pylist(), lengths, strict=True)
+        if decision["split"]
+        for split in decision["section_splits"] or [decision["split"]] * length
     ]
-    taken = np.repeat([decision is not None for decision in decisions], lengths)
-    sections = shard.read(SECTION_DRAFTS).filter(pa.array(taken, pa.bool_()))
+    sections = shard.read(SECTION_DRAFTS).filter(np.repeat(is_taken, lengths))
     with shard.writer(SECTIONS) as writer:
         writer.write_table(sections.append_column("split", pa.array(split_of_section, pa.string())))
 
@@ -186,6 +182,7 @@ class _Draft:
 
     `learned` are those of its sections that the model to go on from has learned from, `sections`
     the rows of all its sections in its part. `split` may be by_section; then `splits` are theirs.
+    Both are None until it is decided, and of a book that is not taken.
     """
 
     part: int
@@ -196,24 +193,52 @@ class _Draft:
     learned: tuple[int, ...]
     sections: tuple[int, int]
     is_taken: bool = True
-    split: str = ""
+    split: str | None = None
     splits: list[str] | None = None
 
 
-def _decided(run: StepRun, num_parts: int, seed: int) -> tuple[list[list[Decision]], list[Refusal]]:
-    """What is decided of the books of each part, and those that were taken before."""
+def _list_entries(
+    run: StepRun, settings: ReadSettings, finding: Finding
+) -> tuple[list[int], list[Refusal]]:
+    """Write the entries of each shard, for there may be a million; gives the shards' sizes in
+    bytes, and what names nothing.
+    """
+    sizes: list[int] = []
+    refusals: list[Refusal] = []
+
+    def entries() -> Iterator[Entry]:
+        for item in find_for_run(settings.books, finding):
+            if isinstance(item, Entry):
+                yield item
+            else:
+                refusals.append(item)
+
+    for number, own in enumerate(_shards(entries(), settings.shard_megabytes * 2**20)):
+        with run.part_writer(ENTRIES, number) as writer:
+            writer.write(entry_columns(own))
+        sizes.append(sum(entry.num_bytes for entry in own))
+    return sizes, refusals
+
+
+def _decide(run: StepRun, seed: int) -> tuple[list[int], list[Refusal]]:
+    """Write what is decided of the books of each part; gives how many of each are taken, and those
+    that were taken before.
+    """
     drafts = list(_drafts(run, _learned_from(run)))
     repeats = list(_take_once(drafts))
     _hold_out(run, [draft for draft in drafts if draft.is_taken], seed)
-    decisions: list[list[Decision]] = [[] for _ in range(num_parts)]
+    of_parts: list[list[_Draft]] = [[] for _ in run.made_parts(BOOK_DRAFTS)]
     for draft in drafts:
-        decision = {"split": draft.split, "splits": draft.splits}
-        decisions[draft.part].append(decision if draft.is_taken else None)
-    return decisions, repeats
-
-
-def _is_taken(decisions: Sequence[Decision]) -> pa.Array:
-    return pa.array([decision is not None for decision in decisions], pa.bool_())
+        of_parts[draft.part].append(draft)
+    for number, own in enumerate(of_parts):
+        with run.part_writer(DECISIONS, number) as writer:
+            writer.write(
+                {
+                    "split": [draft.split for draft in own],
+                    "section_splits": [draft.splits for draft in own],
+                }
+            )
+    return [sum(draft.is_taken for draft in own) for own in of_parts], repeats
 
 
 def _finding(settings: ReadSettings, context: RunContext) -> Finding:
@@ -228,20 +253,7 @@ def _digest(entry: Entry, finding: Finding) -> str:
     return f"{content} {json.dumps(known, sort_keys=True)}" if known else content
 
 
-def _found(settings: ReadSettings, finding: Finding) -> tuple[list[tuple[str, int]], list[Refusal]]:
-    """The entries of each shard as JSON, for there may be a million, with their size in bytes; and
-    what names nothing.
-    """
-    found = find_for_run(settings.books, finding)
-    entries = [item for item in found if isinstance(item, Entry)]
-    shards = [
-        (json.dumps([asdict(entry) for entry in own]), sum(entry.num_bytes for entry in own))
-        for own in _shards(entries, settings.shard_megabytes * 2**20)
-    ]
-    return shards, [item for item in found if isinstance(item, Refusal)]
-
-
-def _shards(entries: Sequence[Entry], most_bytes: float) -> Iterator[list[Entry]]:
+def _shards(entries: Iterable[Entry], most_bytes: float) -> Iterator[list[Entry]]:
     """Entries that follow each other, together as large as may be; one at least."""
     shard: list[Entry] = []
     num_bytes = 0

@@ -21,6 +21,7 @@ from data.schemas import OPTIONAL_TABLES, TABLES
 from data.store import Damaged, Store
 from tasks.seams.as_it_was import ANYWAY, changes_since
 from tasks.seams.manifests import (
+    OUTSIDE,
     STEPS,
     differing,
     folder_of,
@@ -130,7 +131,7 @@ def books_are_those_of_then(store_root: str, record: Mapping[str, Any], fresh_ro
     if not different:
         return True
     changes = _key_changes(store, record["steps"][step]["folder"], fresh, f"{STEPS}/{step}/{key}")
-    sources = [one.removeprefix("source ") for one in changes if one.startswith("source ")]
+    sources = [one.removeprefix(OUTSIDE) for one in changes if one.startswith(OUTSIDE)]
     shown = sources[:SHOWN_BOOKS] or [f"the digests of {' and '.join(different)} differ"]
     more = len(sources) - len(shown)
     raise UserMistake(

@@ -1,26 +1,44 @@
 """What the sources of a run name; what has to be downloaded is a task of Prefect's, tried again."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 from prefect import task as prefect_task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run, task_run
 from prefect.states import Failed
 
-from data.books import Refusal
+from data.book_schemas import ENTRIES
+from data.books import Refusal, escaped
 from data.documents import Unreadable
 from data.download import Unreachable
 from data.gutenberg_source import PREFIX as GUTENBERG
 from data.sources import Entry, Finding, find_entries, find_source, needs_download
 
 
-def find_for_run(sources: Iterable[str], finding: Finding) -> list[Entry | Refusal]:
+def find_for_run(sources: Iterable[str], finding: Finding) -> Iterator[Entry | Refusal]:
     """What `find_entries` finds, in an order that does not depend on how the user listed it."""
-    return list(find_entries(sorted(sources), finding, _find_or_download))
+    return find_entries(sorted(sources), finding, _find_or_download)
+
+
+def entry_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+    """Entries as columns of their table. What was told of their books is escaped in it."""
+    rows = [asdict(one) | {"place": json.dumps(one.place)} for one in entries]
+    return {
+        name: [escaped(row[name]) if isinstance(row[name], str) else row[name] for row in rows]
+        for name in ENTRIES.schema.names
+    }
+
+
+def entries_of(rows: pa.Table) -> Iterator[Entry]:
+    """The entries that rows of that table hold."""
+    for row in rows.to_pylist():
+        yield Entry(**row | {"place": json.loads(row["place"])})
 
 
 def _find_or_download(source: str, finding: Finding) -> Iterable[Entry | Refusal]:

@@ -23,6 +23,7 @@ SETTLED = "settled_"
 STEPS = "steps"
 SEAL = "seal"
 MISSING = "missing"
+OUTSIDE = "source "
 
 
 class Damage(NamedTuple):
@@ -205,6 +206,20 @@ def most_alike(
 def differing(parts: Mapping[str, str], old: Mapping[str, str]) -> list[str]:
     """The parts of a key that are not what they were."""
     return [name for name in sorted({*parts, *old}) if parts.get(name) != old.get(name)]
+
+
+def outside_parts(digests: Mapping[str, str]) -> dict[str, str]:
+    """The parts of a key that come from outside the store, by the names of what was read there."""
+    return {f"{OUTSIDE}{name}": digest for name, digest in digests.items()}
+
+
+def outside_of(parts: Mapping[str, str]) -> dict[str, str]:
+    """The digests of what was read from outside the store, of all parts of a key."""
+    return {
+        name.removeprefix(OUTSIDE): digest
+        for name, digest in parts.items()
+        if name.startswith(OUTSIDE)
+    }
 
 
 def told(name: str, old: str | None, new: str | None) -> str:

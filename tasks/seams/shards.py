@@ -23,7 +23,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import SettingsContext
 from pydantic import BaseModel
 
-from data.left_out import left_out
 from data.store import PARQUET, Store, TableWriter
 from data.table import Table
 from tasks.seams.end_with_parent import end_with_parent
@@ -109,8 +108,6 @@ def _settle_in() -> None:
     """What a worker does once."""
     end_with_parent()
     take_little_memory()
-    with left_out("pandas"):
-        pa.array([0])  # at its first array Arrow looks for pandas: 55 MB, half a second
 
 
 @contextmanager

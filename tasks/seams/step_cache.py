@@ -47,11 +47,13 @@ from tasks.seams.manifests import (
     folder_of,
     manifests_of,
     most_alike,
+    outside_parts,
     quick_damage,
     read_manifest,
     told,
     write_manifest,
 )
+from tasks.seams.memory import give_back_memory
 from tasks.seams.report import say
 from tasks.seams.retrying import tried_again
 from tasks.seams.run_context import RunContext
@@ -144,14 +146,13 @@ def step(
                 for file, digest in outcome.files.items()
                 if file.rsplit("/", 1)[-1] in reads_files
             }
-            found_outside = outside(settings, context) if outside else {}
             parts = {
                 "store format": STORE_FORMAT,
                 **{f"input {key}": table.digest for key, table in inputs.items()},
                 **{f"parts of {k}": t.layout for k, t in inputs.items() if in_parts and t.layout},
                 **{f"input {f.rsplit('/', 1)[-1]}": d for f, d in input_files.items()},
                 **_settings_parts(settings),
-                **{f"source {k}": v for k, v in found_outside.items()},
+                **(outside_parts(outside(settings, context)) if outside else {}),
                 **{f"code {k}": v for k, v in code_digests(work.__module__, name).items()},
                 **{f"library {lib}": importlib.metadata.version(lib) for lib in libraries},
                 "library python": platform.python_version(),
@@ -180,7 +181,6 @@ def step(
                 "key": key,
                 "inputs": {k: v.model_dump() for k, v in inputs.items()},
                 "input_files": input_files,
-                "sources": found_outside,
                 "settings": settings.model_dump(mode="json"),
                 "seed": context.seed if seeded else None,
                 "code_digest": _digest_of(_beginning_with("code ", parts)),
@@ -196,6 +196,7 @@ def step(
                 return run
 
             run = _undamaged(attempt, store, folder)
+            give_back_memory()  # of what it took: after training, half a gigabyte
             unwritten = {table.name for table in writes} - set(run.tables)
             assert not unwritten, f"step {name} did not write {unwritten}"
             outcome: dict[str, Any] = {

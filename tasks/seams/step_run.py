@@ -126,15 +126,13 @@ class StepRun:
             unit: see above.
             **arguments: for the task, the same for all shards.
         """
-        # A large shelf has many sources: once is enough.
-        without_sources = {k: v for k, v in self._lineage.items() if k != "sources"}
         shards = [
             Shard(
                 store=self.context.store,
                 folder=self._folder,
                 number=number,
                 inputs=dict(own),
-                lineage=dict(self._lineage if number == 0 else without_sources),
+                lineage=dict(self._lineage),
             )
             for number, own in enumerate(inputs)
         ]
@@ -163,8 +161,15 @@ class StepRun:
                     layout=made["layout"],
                 )
 
+    @contextmanager
+    def part_writer(self, table: Table, number: int) -> Iterator[TableWriter]:
+        """Write a part of a table that a shard of this step is to read."""
+        name = part_name(self._folder, table, number)
+        with self.store.table_writer(name, table, self._lineage) as writer:
+            yield writer
+
     def made_parts(self, table: Table) -> list[str]:
-        """The names of the parts of a table that this step's shards have written."""
+        """The names of the parts of a table that this step or its shards have written."""
         return self.store.parts(f"{self._folder}/{table.name}")
 
     def drop_parts(self, *tables: Table) -> None:

@@ -22,7 +22,7 @@ from models.parallel import shared_training
 from models.recipe import Recipe
 from models.special_tokens import START
 from models.speed import (
-    keep_freed_memory,
+    freed_memory_kept,
     matrix_product_speed,
     operations_per_token,
     steps_within,
@@ -69,6 +69,7 @@ def new_model(run: StepRun, settings: TrainSettings, vocabulary: Vocabulary) -> 
     return model.to(settings.resolved_device())
 
 
+@freed_memory_kept()
 def trained_rows(
     run: StepRun, settings: TrainSettings, model: LanguageModel, vocabulary: Vocabulary, name: str
 ) -> list[dict[str, Any]]:
@@ -80,7 +81,6 @@ def trained_rows(
     Raises:
         UserMistake: the text, the settings or a checkpoint must be mended first.
     """
-    keep_freed_memory()
     keep_fp32_whole()
     sections_open = settings.at_section == "reset"
     held_out = (row for row in run.token_runs() if row[1] == "validation")

@@ -52,8 +52,10 @@ def find_flow(sources: list[str], downloads: str) -> dict[str, Any]:
     )
     from prefect.runtime import flow_run
 
-    found = find_for_run(sources, finding)
-    assert find_for_run(sources, finding) == found  # a step does so; nothing is asked for again
+    found = list(find_for_run(sources, finding))
+    assert (
+        list(find_for_run(sources, finding)) == found
+    )  # a step does so; nothing is asked for again
     return {"found": found, "flow_run_id": flow_run.id}
 
 

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from data import parquet_source
+from data.book_schemas import ENTRIES
 from data.errors import UserMistake
 from data.reading import Reading
-from data.sources import Finding
+from data.sources import Entry, Finding
 from data.store import Store
 from models.special_tokens import END, START, UNKNOWN
 from models.vocabulary import UNITS, Unit, Vocabulary
@@ -30,6 +31,7 @@ from tasks.encode import (
     token_id_columns,
 )
 from tasks.read import ReadSettings, read, source_digests
+from tasks.seams.finding_sources import entries_of, entry_columns
 from tasks.seams.run_context import RunContext
 from tasks.seams.step_cache import StepOutcome
 from tasks.seams.tokeniser import PunktModel, SentenceSplitter, as_written
@@ -517,6 +519,20 @@ def test_a_shelf_with_names_that_are_not_utf_8_is_read(tmp_path: Path) -> None:
     assert (coffee["title"], coffee["source"]) == ("caf\\udce9", f"{shelf}/caf\\udce9.txt")
     assert [row["source"] for row in rows["refusals"]] == [f"{shelf}/caf\\udce9\\udce9.txt"]
     assert read.fn(context(tmp_path / "store"), settings).reused
+
+
+def test_entries_come_out_of_their_table_as_they_went_in(tmp_path: Path) -> None:
+    entries = [
+        Entry("file", "a.txt", os.fsdecode(b"caf\xe9/\xff.txt"), 3, genre="tale"),
+        Entry(
+            "file", "b.txt", "tab\t\U0001f4d6\\.txt", 0, "A title", "An author", -400, None, "el"
+        ),
+        Entry("parquet", "parquet:t", "\ud800 of no path", 5, first_group=2, end_group=7),
+    ]
+    store = Store(str(tmp_path))
+    with store.table_writer("entries/00000.parquet", ENTRIES, {}) as writer:
+        writer.write(entry_columns(entries))
+    assert [*entries_of(store.read_table("entries"))] == entries
 
 
 def test_what_a_catalogue_tells_counts_like_the_books_themselves(tmp_path: Path) -> None:
