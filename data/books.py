@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from data.addresses import without_login
+
 YEARS = range(-3000, 3001)
 """In which a book may have been published."""
 
@@ -56,7 +58,9 @@ class Book:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An input that was refused: why, and what its owner can do about it; all of it is escaped."""
+    """An input that was refused: why, and what its owner can do about it; all of it is escaped,
+    and without passwords.
+    """
 
     source: str
     step: str
@@ -66,4 +70,4 @@ class Refusal:
 
     def __post_init__(self) -> None:
         for name in ("source", "reason", "remedy"):
-            object.__setattr__(self, name, escaped(getattr(self, name)))
+            object.__setattr__(self, name, without_login(escaped(getattr(self, name))))

@@ -123,4 +123,7 @@ def _placed(source: str, folder: Path) -> str:
     assert found is not None  # a source is never empty
     is_pattern = has_magic(found["path"]) and not os.path.exists(folder / found["path"])
     base = Path(escape(str(folder))) if is_pattern else folder
-    return found["prefix"] + str(base / found["path"])
+    placed = str(base / found["path"])
+    if _NO_PATH.fullmatch(placed):  # a folder "plays" beside a catalogue of this folder
+        placed = f"{os.curdir}{os.sep}{placed}"
+    return found["prefix"] + placed

@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 import httpx
 from pydantic import Field
 
+from data.addresses import without_login
 from data.arriving_body import ArrivingBody
 from data.documents import Unreadable
 from data.download_cache import DownloadCache, Fetched
@@ -195,18 +196,20 @@ class Downloader:
 
 def _checked_url(url: str) -> httpx.URL:
     """The URL without its fragment, which is never sent."""
+    shown = without_login(url)
     try:
         parsed = httpx.URL(url).copy_with(fragment=None)
         host = parsed.host  # decoded only now
     except (httpx.InvalidURL, UnicodeError) as error:
         reason = str(error).rstrip(".")
-        raise Unreadable(f"{url!r} is no URL: {reason}.", "Check the address.") from None
+        raise Unreadable(f"{shown!r} is no URL: {reason}.", "Check the address.") from None
     if parsed.scheme not in ("http", "https") or not host:
         raise Unreadable(
-            f"{url!r} is no address on the web.", "Give a URL that begins with https:// or http://."
+            f"{shown!r} is no address on the web.",
+            "Give a URL that begins with https:// or http://.",
         )
     if "%" in host or (parsed.port or 0) >= 2**16:
-        reason = f"{url!r} is no URL: no host or port can be called so."
+        reason = f"{shown!r} is no URL: no host or port can be called so."
         raise Unreadable(reason, "Check the address.")
     if parsed.userinfo:
         raise Unreadable(

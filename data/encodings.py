@@ -34,8 +34,9 @@ _CONTROL_BYTES = bytes([*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F])
 _CONTROL_CHARACTER = re.compile(f"[{re.escape(_CONTROL_BYTES.decode())}]")
 _END_OF_FILE = "\x1a"  # MS-DOS closed its texts with it
 
-# Packages may register codecs of their own, for any name; UTF-7 may hold halves of characters.
-_CHARACTER_SETS = {*aliases, *aliases.values(), "koi8_u"} - {"utf_7"}
+# Packages may register codecs of their own, for any name.
+_CHARACTER_SETS = {*aliases, *aliases.values(), "koi8_u"}
+_WITH_HALVES_OF_CHARACTERS = "utf-7"
 # The labels of Western pages mean Windows-1252 wherever a C1 control would stand
 # (https://encoding.spec.whatwg.org/#names-and-labels).
 _WESTERN = {"ascii", "iso8859-1", "cp1252"}
@@ -115,6 +116,8 @@ def _as_declared(raw: bytes, declared: str) -> Decoded | None:
     try:
         name = codecs.lookup(declared.strip()).name
     except LookupError:
+        return None
+    if name == _WITH_HALVES_OF_CHARACTERS:
         return None
     # A file that can name UTF-16 in ASCII is not in UTF-16; one that is has NULs in its line ends.
     if name.startswith(("utf-16", "utf-32")) and b"\0" not in raw:

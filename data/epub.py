@@ -34,6 +34,7 @@ _FRONT_WORDS = frozenset(
 _LEFT_OUT: tuple[Kind, ...] = ("contents", "notes")
 _BLANK_LINE = "\n\n"
 _LONGEST_HEADING = 200  # characters
+_LONGEST_LISTED = 300  # of an entry in a table of contents, with a summary
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class _Page:
 def read_epub(raw: bytes, limits: ArchiveLimits) -> Document:
     """Read an EPUB 2 or 3 as a document.
 
-    Pages of notes, of the table of contents and those that the spine holds apart are left out; how
-    many characters notes and pages apart have is counted.
+    Pages of notes, those that hold the table of contents and nothing else, and those that the spine
+    holds apart are left out; how many characters notes and pages apart have is counted.
 
     Sections are those of its table of contents, or, where that has fewer than two, those of its
     headings. A novel takes about 50 ms.
@@ -100,6 +101,9 @@ def _pages(archive: Archive, package: Package, navigation: Navigation) -> tuple[
     }
     if package.navigation is not None:
         left_out[package.navigation] = "contents"
+    for page in pages:  # a page is called so that has a preface or the first chapters below, too
+        if left_out.get(page.member) == "contents" and not _is_list(page.content.text):
+            del left_out[page.member]
     kept = [page for page in pages if page.member not in left_out and not page.is_of_notes]
     if _num_characters(kept) < _num_characters(pages) / 2:
         kept = pages
@@ -139,6 +143,11 @@ def _read_page(archive: Archive, member: str, effort: Effort) -> _Page:
         raise Unreadable(f"The page {member!r}: {error.reason}", error.remedy) from None
     is_of_notes = _is_of_notes(content)
     return _Page(member, content, decoded.encoding, decoded.reason, is_of_notes)
+
+
+def _is_list(text: str) -> bool:
+    """Whether a text has lines as a table of contents has, and no paragraph."""
+    return all(len(line) <= _LONGEST_LISTED for line in text.split("\n"))
 
 
 def _is_of_notes(content: PageText) -> bool:

@@ -11,3 +11,11 @@ class UserMistake(ValueError):
         super().__init__(f"{message} {remedy}")
         self.message = message
         self.remedy = remedy
+
+
+def installing(extra: str) -> str:
+    """How to install what one of bookloom's extras needs, for a remedy."""
+    return (
+        "In bookloom's folder run .venv/bin/pip install -c requirements.lock "
+        f"-c requirements-test.lock -e '.[{extra}]'"
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import fsspec
 
-from data.errors import UserMistake
+from data.errors import UserMistake, installing
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -47,8 +47,8 @@ def opened(root: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise UserMistake(
             f"The store {root} cannot be opened: {error}.",
-            "For s3:// run .venv/bin/pip install -e '.[team]' in bookloom's folder; for others "
-            "install the package of fsspec's that knows them, or correct the address.",
+            f"For s3://: {installing('team')}. For others install fsspec's package that knows "
+            "them, or correct the address.",
         ) from error
     return files, str(place)
 

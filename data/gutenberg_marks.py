@@ -71,6 +71,25 @@ _NOTE = re.compile(
     r"|anmerkung(?:en)? zur transkription|notes? (?:du transcripteur|de transcription))\b",
     _LINES,
 )
+# What notes speak of, each in a few words or in several.
+_OF_FILES = re.compile(
+    r"\b(?:transcri\w*|errors?|correct\w*|chang\w*|spell\w*|hyphen\w*|punctuat\w*|inconsisten\w*"
+    r"|archaic|typograph\w*|typos?|print\w*|original\w*|edition|magazine|copyright\w*|public domain"
+    r"|e-?texts?|html|utf|ascii|unicode|scan\w*|images?|illustrations?|footnotes?|covers?|quotation"
+    r"|italics?|italici[sz]ed|bold|underscores?|quotes?|diacritic\w*|accent\w*|paragraphs?|lines?"
+    r"|pages?|pp?(?=\. ?\d)|fehler\w*|druck\w*|schreibweise\w*|rechtschreib\w*|verbessert"
+    r"|korrigiert|seiten?|gesperrt\w*|antiqua|kursiv|erreurs?|corrig\w*|orthographe|typographi\w*|ponctuation"
+    r")\b",
+    re.IGNORECASE,
+)
+# Headings before the first chapter's.
+_OPENS_BOOK = re.compile(
+    r"\W*(?:author['’]?s (?:note|preface)|to (?:the|my) reader|foreword|preface|introduction"
+    r"|introductory|prolog(?:ue)?|dedication|(?:table of )?contents|vorwort|einleitung|inhalt"
+    r"|préface|avant-propos|table des matières)\W*",
+    re.IGNORECASE,
+)
+_MOST_UNLIKE = 600  # characters of a note that might be of the book
 _ILLUSTRATION = re.compile(r"\[illustrations?\b", re.IGNORECASE)
 _NOTICE = re.compile(r"<<THIS ELECTRONIC VERSION OF\b[^<>]{0,2000}>>")  # inside 1990s Shakespeares
 _PARAGRAPH = re.compile(r"\S.*(?:\n.*\S.*)*")
@@ -200,26 +219,45 @@ def notes(text: str, begin: int, end: int) -> Iterator[Removal]:
             if closing := _closing_bracket(text, bracket, end, 5_000):
                 yield Removal(bracket, closing, "transcriber's note")
         elif not head < found.start() < tail:
-            position = _end_of_note(text, found, end)
+            # What follows one at the end is of it.
+            most_unlike = _MOST_UNLIKE if found.start() <= head else 6_000
+            position = _end_of_note(text, found, end, most_unlike)
             yield Removal(found.start(), position, "transcriber's note")
 
 
-def _end_of_note(text: str, found: re.Match[str], end: int) -> int:
-    """A note goes on to a gap of two blank lines or a heading; one with its text beside its name
-    is one paragraph, and so is one with no such end in sight, lest the book go with it.
+def _end_of_note(text: str, found: re.Match[str], end: int, most_unlike: int) -> int:
+    """A note goes on to a gap of two blank lines or a heading, unless there is much before that
+    which does not speak of files and prints; then, and where no end is in sight, it ends with what
+    does, lest the book go with it. One with its text beside its name is one paragraph.
     """
-    paragraphs = _PARAGRAPH.finditer(text, found.start(), min(end, found.start() + 6_000))
+    limit = min(end, found.start() + 6_000)
+    paragraphs = _PARAGRAPH.finditer(text, found.start(), limit)
     name = next(paragraphs)
     if "\n" in name[0] or len(name[0].strip()) > 40:
         return name.end()
     body = next(paragraphs, name)
-    end_of_note = body.end()
+    end_of_note = sure_end = body.end()
+    unlike = 0
     for paragraph in paragraphs:
         gap = text[end_of_note : paragraph.start()]
-        if _TWO_BLANK_LINES.match(gap) or is_heading(paragraph[0]):
+        is_opening = is_heading(paragraph[0]) or _OPENS_BOOK.fullmatch(paragraph[0])
+        if is_opening or _TWO_BLANK_LINES.match(gap):
             return end_of_note
         end_of_note = paragraph.end()
-    return end_of_note if end - found.start() <= 6_000 else body.end()
+        if _is_of_files(paragraph[0]):
+            if not unlike:
+                sure_end = end_of_note
+        else:
+            unlike += len(paragraph[0])
+        if unlike > most_unlike or end_of_note == limit < end:  # cut off, it may pass for a heading
+            return sure_end
+    return end_of_note if limit == end else sure_end
+
+
+def _is_of_files(paragraph: str) -> bool:
+    """Whether a paragraph speaks of how a text was typed and printed."""
+    words = {found[0].casefold() for found in _OF_FILES.finditer(paragraph)}
+    return len(words) > 1 or (bool(words) and len(paragraph) < 200)
 
 
 def illustrations(text: str, begin: int, end: int) -> Iterator[Removal]:

@@ -6,6 +6,7 @@
 `data.sources` finds the entries.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -112,7 +113,9 @@ def _read_raw(
             inner = RawBook(source, member.name, media_type, member.content)
             try:
                 # An archive's own folder tells of it where it is a file.
-                folder = Path(entry.place).absolute().parent if entry.kind == "file" else Path()
+                folder = (
+                    Path(os.path.abspath(entry.place)).parent if entry.kind == "file" else Path()
+                )
                 known = labelled(entry, folder / member.name, finding)
                 yield _read_one(inner, known, reading)
             except Unreadable as error:

@@ -43,15 +43,18 @@ def book_files(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Pa
 
 
 def pattern_files(pattern: str, on_error: Callable[[OSError], None]) -> Iterator[Path]:
-    """Yield the files that match a pattern, in no order.
+    """Yield the files that match a pattern, and those in folders that do, in no order; some twice.
 
     Args:
         pattern: as `glob` has it; `**` is any number of folders.
         on_error: told of each folder on the way that can't be looked into: `glob` passes it over.
     """
+    goes_into_all = PurePath(pattern).name == "**"
     for found in iglob(pattern, recursive=True):
         if _may_be_file(found):
             yield Path(found)
+        elif not goes_into_all and os.path.isdir(found):
+            yield from book_files(Path(found), on_error)
     told = set()
     for folder, error in _shut_on_the_way(PurePath(pattern).parts):
         if folder not in told:

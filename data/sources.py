@@ -100,6 +100,13 @@ def told_of(book: CatalogueBook | Entry) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
+def in_order(sources: Iterable[str]) -> list[str]:
+    """Sources in an order that does not depend on how they were listed: by name, but catalogues
+    first, for of a book that comes twice the first is taken, and they tell more of theirs.
+    """
+    return sorted(sources, key=lambda source: (not _is_catalogue(source), source))
+
+
 def find_entries(
     sources: Sequence[str], finding: Finding, find: Find | None = None
 ) -> Iterator[Entry | Refusal]:
@@ -117,7 +124,7 @@ def find_entries(
     """
     for source in map(_with_small_scheme, sources):
         try:
-            if _is_path(source) and source.lower().endswith(CATALOGUE):
+            if _is_catalogue(source):
                 for book in read_catalogue(Path(source)):
                     for found in find_entries([book.source], finding, find):
                         is_refusal = isinstance(found, Refusal)
@@ -139,6 +146,10 @@ def why_missing(source: str) -> str | None:
         return _UNREADABLE[FileNotFoundError][0]
     shut: list[OSError] = []  # what may be there is a run's to tell
     return None if any(pattern_files(source, shut.append)) or shut else NO_MATCH
+
+
+def _is_catalogue(source: str) -> bool:
+    return _is_path(source) and source.lower().endswith(CATALOGUE)
 
 
 def _is_path(source: str) -> bool:
@@ -299,7 +310,7 @@ def _file_entry(path: Path, source: str, finding: Finding) -> Entry:
     entry = Entry("file", source, str(path), _size(path))
     # What an archive holds has folders of its own.
     is_archive = path.suffix.lower() == ARCHIVE_SUFFIX
-    return entry if is_archive else labelled(entry, path.absolute(), finding)
+    return entry if is_archive else labelled(entry, Path(os.path.abspath(path)), finding)
 
 
 def _size(path: Path) -> int:

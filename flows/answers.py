@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from data.books import escaped
+
 
 def books_text(result: Mapping[str, Any]) -> str:
     """Each book with what would be removed from it, and each refusal."""
@@ -49,7 +51,7 @@ def _counted(number: int, name: str) -> str:
 
 
 def _sections(headings: list[str]) -> str:
-    ends = " … ".join(dict.fromkeys([headings[0], headings[-1]]))
+    ends = " … ".join(dict.fromkeys([escaped(headings[0]), escaped(headings[-1])]))
     return f"{_counted(len(headings), 'section')}: {ends}"
 
 

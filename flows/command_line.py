@@ -109,24 +109,39 @@ def run(
         "bookloom books gutenberg:1342 https://example.org/novel.html",
         "bookloom books shelf --folder-label author",
         "bookloom books shelf.toml --json",
+        "bookloom books --deployment standard",
     )
 )
-def books(*sources: str, folder_label: FolderLabel = None, as_json: AsJson = False) -> None:
+def books(
+    *sources: str,
+    deployment: str | None = None,
+    folder_label: FolderLabel = None,
+    as_json: AsJson = False,
+) -> None:
     """What sources hold: which books would be read, what would be removed, what refused.
 
     Args:
         sources: files (.txt, .md, .html, .epub, .zip), folders, patterns, gutenberg:NUMBER,
             https://…, nltk:CORPUS/FILE, parquet:PATH, a catalogue (.toml), or watched, the watched
-            folder; by default the packaged plays.
+            folder; by default the packaged plays, or the deployment's.
+        deployment: whose settings of reading to use, as bookloom run does; by default none.
         folder_label: what the name of a book's folder says of it.
         as_json: print one JSON object.
     """
     from data.reading import Reading
     from data.sources import Finding
+    from flows.deployments import deployment_settings
     from tasks.books import books as look_at_books
 
-    finding = Finding(downloads=str(home() / "downloads"), folder_label=folder_label)
-    held = look_at_books(list(with_shelf(sources or ("plays",))), finding, Reading())
+    read = deployment_settings(deployment).get("read", {}) if deployment else {}
+    given = {"downloads": str(home() / "downloads"), **read.get("finding", {})}
+    if folder_label is not None:
+        given["folder_label"] = folder_label
+    finding = validated(Finding, given, "read.finding.")
+    reading = validated(Reading, read.get("reading", {}), "read.reading.")
+    held = look_at_books(
+        list(with_shelf(sources or read.get("books", ["plays"]))), finding, reading
+    )
     print_answer(held, as_json, answers.books_text)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pydantic
 from cyclopts import Parameter
 
+from data.addresses import without_login
 from data.errors import UserMistake
 from flows.environment import with_shelf
 
@@ -58,7 +59,8 @@ def settings_mistake(
     path = [str(part) for part in first["loc"]]
     name = ".".join(path)
     if first["type"] != "extra_forbidden":
-        message = f"{place}{name} is {first.get('input')!r}: {first['msg']}."
+        given = without_login(repr(first.get("input")))
+        message = f"{place}{name} is {given}: {first['msg']}."
         return UserMistake(message, "Correct the value.")
     owner: Any = model
     for part in path[:-1]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserMistake
+from data.errors import UserMistake, installing
 from flows.command_tools import AsJson, Flag, examples, print_answer
 from flows.deployments import Pool, as_yaml, job_template, pool_section, rendered
 from flows.environment import PROJECT_ROOT
@@ -70,7 +70,7 @@ def _worker_class(type_name: str) -> Any:
     if found is None:
         raise UserMistake(
             f"Prefect's worker for {type_name} is not installed.",
-            f"In bookloom's folder run pip install -e '.[{type_name}]'.",
+            f"{installing(type_name)}.",
         )
     return found
 

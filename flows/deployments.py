@@ -1,4 +1,8 @@
-"""What `prefect.yaml` says: the settings of real runs, deployments, and the pools they run in."""
+"""What `prefect.yaml` says: the settings of real runs, deployments, and the pools they run in.
+
+A file of one's own (`BOOKLOOM_DEPLOYMENTS`) need say only what is to be otherwise: named settings
+and pools come beside bookloom's own; deployments, where it has any, take the place of all of those.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,7 +24,7 @@ Pool = Literal["process", "docker", "kubernetes"]
 
 
 def deployments_file() -> Path:
-    """Where deployments are described: `BOOKLOOM_DEPLOYMENTS`, or `prefect.yaml`."""
+    """Where deployments are described first: `BOOKLOOM_DEPLOYMENTS`, or `prefect.yaml`."""
     return Path(os.environ.get("BOOKLOOM_DEPLOYMENTS") or OWN_FILE)
 
 
@@ -43,25 +47,17 @@ def deployment_settings(name: str, entrypoint: str = PIPELINE_ENTRYPOINT) -> dic
         nearest = nearest_words(name, found) or sorted(found)
         raise UserMistake(
             f"{deployments_file().name} has no deployment {name!r} of {entrypoint}.",
-            f"Choose one of: {', '.join(nearest)}.",
+            f"Choose one of: {', '.join(nearest)}."
+            if nearest
+            else f"Copy one of bookloom's own, {OWN_FILE}.",
         )
     settings: dict[str, Any] = found[name]
     return settings
 
 
 def pool_section(pool: Pool) -> dict[str, Any]:
-    """What a pool is: its type, its deployments' `work_pool`, and what its image is built by.
-
-    Raises:
-        UserMistake: the file has no such pool.
-    """
-    pools: dict[str, Any] = _content()["definitions"]["work_pools"]
-    if pool not in pools:
-        raise UserMistake(
-            f"{deployments_file().name} has no definitions.work_pools.{pool}.",
-            f"Copy that of bookloom's own, {OWN_FILE}.",
-        )
-    section: dict[str, Any] = pools[pool]
+    """What a pool is: its type, its deployments' `work_pool`, and what its image is built by."""
+    section: dict[str, Any] = _content()["definitions"]["work_pools"][pool]
     return section
 
 
@@ -99,8 +95,7 @@ def rendered(
     if words and chosen:
         chosen[0]["build"] = _filled(section["build"], words)
         chosen[0]["push"] = _filled(section["push"], words) if _has_registry(words) else []
-    pull = content.get("pull", [{"flows.environment.checkout": {}}])
-    return {"name": content.get("name", "bookloom"), "pull": pull, "deployments": chosen}
+    return {"name": content["name"], "pull": content["pull"], "deployments": chosen}
 
 
 def job_template(section: Mapping[str, Any], prefects: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,12 +119,17 @@ class _Plain(yaml.SafeDumper):
 
 
 def _content() -> dict[str, Any]:
-    """All of the file; what it may do without is there, empty."""
+    """All of the file, and of bookloom's own what it leaves out."""
     path = deployments_file()
+    usual: dict[str, Any] = yaml.safe_load(OWN_FILE.read_text(encoding="utf-8"))
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        definitions = {"settings": {}, "work_pools": {}, **content.get("definitions", {})}
-        return {"deployments": [], **content, "definitions": definitions}
+        definitions = content.get("definitions", {})
+        merged = {
+            name: {**usual["definitions"][name], **definitions.get(name, {})}
+            for name in ("settings", "work_pools")
+        }
+        return {**usual, **content, "definitions": merged}
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
         raise UserMistake(
             f"{path.absolute()} describes no deployments: {error}.",

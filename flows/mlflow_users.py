@@ -4,7 +4,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from data.errors import UserMistake
+from data.errors import UserMistake, installing
 from tasks.seams.tracking import has_login
 
 CONFIG_PATH, ADMIN_PASSWORD = "MLFLOW_AUTH_CONFIG_PATH", "MLFLOW_AUTH_ADMIN_PASSWORD"
@@ -35,7 +35,7 @@ def prepare_users(folder: Path) -> None:
     if importlib.util.find_spec("flask_wtf") is None:
         raise UserMistake(
             "MLflow's authentication needs Flask-WTF, which is not installed.",
-            "Install bookloom with the extra team: pip install '.[team]'.",
+            f"{installing('team')}.",
         )
     if not os.environ.get(SECRET_KEY):
         raise UserMistake(

@@ -22,7 +22,7 @@ class RunSettings(Settings):
     """Of everything that draws random numbers."""
     num_threads: int = Field(2, ge=1)
     """Threads that products use; with the seed, part of the promise of equal digests."""
-    workers: Workers = Workers(num_workers=2)
+    workers: Workers = Workers()
     """Who works on shards of a large shelf: processes, or a Dask or Ray cluster."""
     longest_wait_minutes: float = Field(LONGEST_WAIT_MINUTES, ge=0)
     """How long to wait for another run on the same store before giving up."""

@@ -112,7 +112,10 @@ def _promotion_lines(promotion: Mapping[str, Any] | None) -> list[str]:
         return []
     lines = [f"  {promotion['verdict']:<20}{promotion['reason']}"]
     lines += [f"  {'':<20}{promotion['remedy']}"] if promotion["remedy"] else []
-    return [*lines, f"  champion            {promotion['champion']}"]
+    lines.append(f"  champion            {promotion['champion']}")
+    if promotion["champion"] != promotion["model"]:
+        lines.append(f"  to use this one     --model {promotion['model']}")
+    return lines
 
 
 def _sentence_lines(tables: Mapping[str, Any], unit: str) -> list[str]:

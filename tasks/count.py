@@ -99,7 +99,7 @@ def _check_held_out(run: StepRun, sections: Sequence[str]) -> None:
         raise UserMistake(
             "The books are too short to hold text out for testing: sections: "
             f"{sum(map(len, splits))}, needed: 3 in one book.",
-            "Add more text to them, or more books.",
+            "Add more text to them, or more books. Their map can do without: bookloom cluster.",
         )
 
 

@@ -1,12 +1,13 @@
 """Lineage: what a table came from, back to the books."""
 
+from posixpath import normpath
 from typing import Any
 
 from data.errors import UserMistake
 from data.schemas import OPTIONAL_TABLES, TABLES
 from data.spelling import nearest_words
 from data.store import Store
-from tasks.seams.manifests import folder_of, outside_of, read_manifest
+from tasks.seams.manifests import STEPS, folder_of, is_within, outside_of, read_manifest
 from tasks.seams.newest_run import newest_run, paths_of
 
 SHOWN = (
@@ -42,7 +43,7 @@ def _name_in_store(store: Store, table: str) -> str:
                 "Make one first: bookloom run.",
             )
         table = paths_of(run)[table]
-    name = table.removeprefix(store.path("")).lstrip("/")
+    name = normpath(table.removeprefix(store.path("")).lstrip("/"))
     if not store.parts(name) or not store.exists(name):
         nearest = nearest_words(table, TABLES) or sorted(TABLES)
         raise UserMistake(
@@ -70,7 +71,7 @@ def _ancestry(store: Store, name: str) -> dict[str, Any]:
 
 def _sources(store: Store, name: str) -> dict[str, str]:
     """Digests of what the table's step has read from outside the store."""
-    manifest = read_manifest(store, folder_of(name))
+    manifest = read_manifest(store, folder_of(name)) if is_within(name, STEPS) else None
     return outside_of(manifest["parts"]) if manifest else {}
 
 

@@ -18,8 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from data.addresses import without_login
 from data.book_schemas import (
     BOOK_DRAFTS,
     BOOKS,
@@ -68,6 +69,18 @@ class ReadSettings(Settings):
     """Sources of about this size are read together, and stay together in all later steps. It
     bounds what each worker holds in memory, and changes no digest."""
 
+    @field_validator("books")
+    @classmethod
+    def _without_passwords(cls, books: tuple[str, ...]) -> tuple[str, ...]:
+        """Tables and logs would keep them; `data.download` refuses them where it meets one."""
+        for source in books:
+            if without_login(source) != source:
+                raise ValueError(
+                    f"{without_login(source)} was given with a user's name or password, which "
+                    "tables and logs would keep: save the file and name its path"
+                )
+        return books
+
 
 def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, str]:
     """What the sources hold now: it counts in the step's key."""
@@ -95,7 +108,7 @@ def read(run: StepRun, settings: ReadSettings) -> None:
     sizes, refusals = _list_entries(run, settings, finding)
     run.over_shards(
         read_shard,
-        [{ENTRIES.name: name} for name in run.made_parts(ENTRIES)],
+        [{ENTRIES.name: run.part(ENTRIES, number)} for number in range(len(sizes))],
         writes=DRAFTS,
         sizes=sizes,
         unit="bytes",
@@ -111,12 +124,13 @@ def read(run: StepRun, settings: ReadSettings) -> None:
     if not any(num_taken):
         reasons = " ".join(_refusal_line(refusal) for refusal in refusals)
         raise UserMistake(f"No book is left to learn from. {reasons}", "Name at least one book.")
-    tables = (*DRAFTS, DECISIONS)
+    drafts = zip(*map(run.made_parts, DRAFTS), strict=True)
     run.over_shards(
         split_shard,
         [
-            {table.name: name for table, name in zip(tables, names, strict=True)}
-            for names in zip(*map(run.made_parts, tables), strict=True)
+            {table.name: name for table, name in zip(DRAFTS, names, strict=True)}
+            | {DECISIONS.name: run.part(DECISIONS, number)}
+            for number, names in enumerate(drafts)
         ],
         writes=(BOOKS, SECTIONS, RECEIPTS),
         sizes=num_taken,
@@ -125,7 +139,7 @@ def read(run: StepRun, settings: ReadSettings) -> None:
     with run.writer(REFUSALS) as writer:
         rows = [asdict(refusal) for refusal in refusals]
         writer.write({name: [row[name] for row in rows] for name in REFUSALS.schema.names})
-    run.drop_parts(ENTRIES, *tables)
+    run.drop_parts(ENTRIES, *DRAFTS, DECISIONS)
     say(f"read {sum(num_taken)} books, refused {len(refusals)} inputs")
 
 

@@ -18,12 +18,12 @@ from data.books import Refusal, escaped
 from data.documents import Unreadable
 from data.download import Unreachable
 from data.gutenberg_source import PREFIX as GUTENBERG
-from data.sources import Entry, Finding, find_entries, find_source, needs_download
+from data.sources import Entry, Finding, find_entries, find_source, in_order, needs_download
 
 
 def find_for_run(sources: Iterable[str], finding: Finding) -> Iterator[Entry | Refusal]:
-    """What `find_entries` finds, in an order that does not depend on how the user listed it."""
-    return find_entries(sorted(sources), finding, _find_or_download)
+    """What `find_entries` finds, in the order of `in_order`."""
+    return find_entries(in_order(sources), finding, _find_or_download)
 
 
 def entry_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:

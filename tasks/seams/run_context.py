@@ -38,7 +38,7 @@ class RunContext(BaseModel):
     """Root of the store, a path or a URL."""
     seed: int
     num_threads: int
-    workers: Workers = Workers()
+    workers: Workers = Workers(num_workers=1)
     """Who works on shards; no result depends on it."""
     downloads: str = "downloads"
     """Folder of what was downloaded, where the settings name none."""
@@ -60,7 +60,7 @@ def open_run(
     seed: int,
     num_threads: int,
     settings: Mapping[str, Any],
-    workers: Workers = Workers(),  # noqa: B008
+    workers: Workers = Workers(num_workers=1),  # noqa: B008
     downloads: str = "downloads",
     longest_wait_minutes: float = LONGEST_WAIT_MINUTES,
 ) -> Iterator[RunContext]:

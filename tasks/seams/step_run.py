@@ -161,11 +161,14 @@ class StepRun:
                     layout=made["layout"],
                 )
 
+    def part(self, table: Table, number: int) -> str:
+        """The name of a part of a table that this step itself has written."""
+        return part_name(self._folder, table, number)
+
     @contextmanager
     def part_writer(self, table: Table, number: int) -> Iterator[TableWriter]:
         """Write a part of a table that a shard of this step is to read."""
-        name = part_name(self._folder, table, number)
-        with self.store.table_writer(name, table, self._lineage) as writer:
+        with self.store.table_writer(self.part(table, number), table, self._lineage) as writer:
             yield writer
 
     def made_parts(self, table: Table) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from data.books import Refusal
 from data.reading import ReadBook, Reading, read_entry
-from data.sources import Entry, Finding, find_entries
+from data.sources import Entry, Finding, find_entries, in_order
 from tasks.seams.report import progress
 
 
@@ -16,7 +16,7 @@ def read_sources(
     Raises:
         UserMistake: a catalogue that is none, or plays that are not installed.
     """
-    found = list(find_entries(sorted(sources), finding))
+    found = list(find_entries(in_order(sources), finding))
     sizes = [item.num_bytes if isinstance(item, Entry) else 0 for item in found]
     with progress("look at books", sum(sizes), "bytes") as advance:
         for item, size in zip(found, sizes, strict=True):

@@ -11,7 +11,7 @@ from prefect.settings import Settings as PrefectSettings
 from prefect.task_runners import ProcessPoolTaskRunner
 from pydantic import Field
 
-from data.errors import UserMistake
+from data.errors import UserMistake, installing
 from data.left_out import left_out
 from data.settings import Settings
 from tasks.seams.end_with_parent import end_with_parent
@@ -26,8 +26,8 @@ class Workers(Settings):
 
     runner: Runner = "processes"
     """`processes` on this machine, or a cluster of Dask or Ray."""
-    num_workers: int = Field(1, ge=1)
-    """Processes on this machine; 1 works in the run's own."""
+    num_workers: int = Field(2, ge=1)
+    """Processes; of `processes`, 1 is the run's own."""
     address: str | None = None
     """Of the Dask scheduler or the Ray cluster; None starts one on this machine."""
 
@@ -81,7 +81,7 @@ def new_runner(workers: Workers, known: SettingsContext) -> Any:
     except ImportError as error:
         raise UserMistake(
             f"The runner {workers.runner} is not installed: {error}.",
-            f"In bookloom's folder run pip install -e '.[{workers.runner}]', or leave it out.",
+            f"{installing(workers.runner)}, or leave it out.",
         ) from error
 
 

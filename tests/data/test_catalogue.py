@@ -66,6 +66,13 @@ def test_paths_are_joined_to_the_folder_of_the_catalogue(shelf: Path) -> None:
     assert sources(shelf, "./plays") == [f"{shelf}/plays"]
 
 
+def test_a_folder_named_like_the_plays_is_none_of_them(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shelf)
+    assert sources(Path(), "./plays", "plays", "emma.txt") == ["./plays", "plays", "emma.txt"]
+
+
 def test_patterns_mean_files_of_that_very_folder(shelf: Path) -> None:
     (shelf / "[1].txt").write_text("A name like a pattern.")
     assert sources(shelf, "*.txt", "[1].txt") == [

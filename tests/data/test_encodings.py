@@ -1,6 +1,8 @@
 import codecs
 import os
 import random
+from contextlib import suppress
+from encodings.aliases import aliases
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,14 @@ def test_any_bytes_are_text_or_unreadable(raw: bytes, declared: str | None) -> N
     else:
         decoded.text.encode("utf-8")  # or no table could hold it
         assert not set("\r\f\0") & set(decoded.text)
+
+
+@pytest.mark.parametrize("declared", sorted({*aliases, *aliases.values()}))
+def test_no_name_of_an_encoding_makes_what_no_table_can_hold(declared: str) -> None:
+    for name in (declared, declared.replace("_", "-").upper()):
+        for raw in (b"It is a+2AE-b, \\ud801.", b"It is a \xed\xa0\x81."):
+            with suppress(Unreadable):
+                decode(raw, declared=name).text.encode("utf-8")
 
 
 def test_noise_beyond_ascii_is_never_called_sure_of_another_alphabet() -> None:

@@ -109,6 +109,18 @@ def test_pages_of_contents_are_left_out_unless_they_are_the_book() -> None:
     assert "Contents" in read(book({**pages, "a.xhtml": f"<p>{NIGHT}</p>"}, guide=part)).text
 
 
+@pytest.mark.parametrize("where", ["guide", "landmarks"])
+def test_a_page_with_more_than_the_contents_is_read(where: str) -> None:
+    more = f"<h1>Contents</h1><p>I 3</p><h2>Preface</h2><p>{NIGHT * 9}</p>"
+    pages = {"toc.xhtml": more, "a.xhtml": f"<p>{NIGHT * 12}</p>"}
+    named = (
+        {"guide": '<reference type="toc" href="toc.xhtml"/>'}
+        if where == "guide"
+        else {"toc": "", "landmarks": listed(link("toc.xhtml", "Contents", "toc"))}
+    )
+    assert read(book(pages, **named)).text.startswith(f"Contents\n\nI 3\n\nPreface\n\n{NIGHT}")
+
+
 def test_contents_among_the_spine_are_left_out() -> None:
     files: dict[str, str | bytes] = {
         "OEBPS/a.xhtml": page(f"<p>{NIGHT}</p><p id='ii'>{NIGHT}</p>"),

@@ -217,6 +217,22 @@ def test_an_unmarked_note_never_takes_a_whole_book() -> None:
     assert left_of(TITLE + START + text + END).strip() == (STORY * 5).strip()
 
 
+@pytest.mark.parametrize(
+    "opening",
+    ["THE STORM\n\nBy Jane Doe\n\n" + STORY, "FOREWORD\n\nIt rained.\n\nCHAPTER I\n\n" + STORY],
+)
+@pytest.mark.parametrize("end", ["II\n\n", ""])
+def test_a_note_without_a_gap_takes_nothing_that_is_not_of_files(opening: str, end: str) -> None:
+    """As in a text made of HTML, where a blank line is all there is between any two paragraphs."""
+    note = (
+        "Transcriber's Note:\n\nThis etext was produced from Rain Stories, May 1930.\n\n"
+        "Spelling and punctuation are those of the magazine.\n\n"
+    )
+    text = opening + end + STORY * 3
+    assert left_of(TITLE + START + note + text + END).strip() == text.strip()
+    assert left_of(TITLE + START + note + opening + END).strip() == opening.strip()
+
+
 # What the header says of the book
 
 

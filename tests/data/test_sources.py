@@ -57,9 +57,30 @@ def test_a_file_or_a_pattern_means_what_it_names(shelf: Path) -> None:
     assert texts("shelf/notes.doc") == ["Not a book."]
     assert texts("shelf/[bn]*") == ["Second.", "Not a book."]
     assert texts("shelf/**/*.txt") == ["Second.", "Third.", None]
+    assert (
+        texts("shelf/*")
+        == texts("shelf/**")
+        == [
+            *["First.", "Second.", "Third.", "Not a book."],
+            None,
+        ]
+    )
     (shelf / "[1].txt").write_text("A name like a pattern.")
     assert texts("./shelf/[1].txt") == ["A name like a pattern."]
     assert [item.source for item in read_books(["./shelf/[1].txt"])] == ["./shelf/[1].txt"]
+
+
+def test_a_folders_name_is_its_own_on_the_way_up_too(
+    shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shelf / "inner")
+    by_folder = Finding(folder_label="genre")
+    genres = [
+        one.genre
+        for one in find_entries(["../b.txt", "c.txt"], by_folder)
+        if isinstance(one, Entry)
+    ]
+    assert genres == ["shelf", "inner"]
 
 
 def test_entries_come_in_the_order_of_the_sources_with_their_sizes(shelf: Path) -> None:

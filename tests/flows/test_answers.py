@@ -42,6 +42,13 @@ def test_what_was_copied_is_said(copy: dict[str, Any] | None, last_lines: list[s
     ]  # fmt: skip
 
 
+def test_headings_are_told_without_what_a_terminal_obeys(tmp_path: Path) -> None:
+    night = "It was a dark and stormy night. " * 20
+    (tmp_path / "a.txt").write_text(f"CHAPTER I \x9b2J\n\n{night}\n\nCHAPTER II\n\n{night}")
+    told = books_text(books([str(tmp_path / "a.txt")], Finding(), Reading()))
+    assert "    2 sections: CHAPTER I \\x9b2J … CHAPTER II" in told.split("\n")
+
+
 def test_notes_that_are_left_out_are_told(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("<p>It was a dark night.</p><div class='footnotes'>1. Of rain.</div>")

@@ -328,4 +328,13 @@ def test_books_says_what_would_be_read_removed_and_refused(tmp_path: Path) -> No
     assert "empty" in refusal["reason"]
     shown = bookloom("books", str(tmp_path), BOOKLOOM_HOME=str(tmp_path / "home")).output
     assert "1 book, 2 repeated, 1 refused" in shown
+    read = {"books": [str(tmp_path / "zoo")], "finding": {"folder_label": "genre"}}
+    settings = {"mine": {"read": read | {"reading": {"mast": {}}}}, "yours": {"read": read}}
+    own = tmp_path / "mine.yaml"
+    own.write_text(yaml.safe_dump({"definitions": {"settings": settings}}))
+    places = {"BOOKLOOM_HOME": str(tmp_path / "home"), "BOOKLOOM_DEPLOYMENTS": str(own)}
+    yours = bookloom("books", "--deployment", "yours", "--json", **places)
+    assert [book["genre"] for book in json.loads(yours.output)["books"]] == ["zoo"]
+    told = mistake(bookloom("books", "--deployment", "mine", "--json", **places))
+    assert told["message"] == "read.reading.mast is no setting."
     assert not (tmp_path / "home" / "store").exists()

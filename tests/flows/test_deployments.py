@@ -406,8 +406,22 @@ def test_settings_alone_are_a_file_of_deployments(
     monkeypatch.setenv("BOOKLOOM_DEPLOYMENTS", str(tmp_path / "mine.yaml"))
     (tmp_path / "mine.yaml").write_text("definitions: {settings: {mine: {name: mine}}}")
     assert deployment_settings("mine") == {"name": "mine"}
-    with pytest.raises(UserMistake, match=r"mine\.yaml has no definitions\.work_pools\.process"):
-        rendered()
+    assert deployment_settings("quick") == CONTENT["definitions"]["settings"]["quick"]
+    assert list(DEPLOYMENTS) == [one["name"] for one in rendered()["deployments"]]
+
+
+def test_deployments_of_ones_own_take_the_place_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOOKLOOM_DEPLOYMENTS", str(tmp_path / "mine.yaml"))
+    mine = {"name": "mine", "entrypoint": MAP_ENTRYPOINT, "parameters": {"settings": {"seed": 2}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"deployments": [mine]}))
+    assert deployment_settings("mine", MAP_ENTRYPOINT) == {"seed": 2}
+    assert [one["name"] for one in rendered()["deployments"]] == ["mine"]
+    (tmp_path / "mine.yaml").write_text("deployments: []")
+    with pytest.raises(UserMistake, match="no deployment 'mine'") as caught:
+        deployment_settings("mine", MAP_ENTRYPOINT)
+    assert caught.value.remedy == f"Copy one of bookloom's own, {PROJECT_ROOT / 'prefect.yaml'}."
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [", "definitions: 5", "\udcff"])

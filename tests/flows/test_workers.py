@@ -48,7 +48,9 @@ def shelf_flow(store: str, shelf: str, workers: Workers) -> dict[str, str]:
 def alone(
     prefect_url: str, miniature_shelf: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    return shelf_flow(str(tmp_path_factory.mktemp("alone")), str(miniature_shelf), Workers())
+    return shelf_flow(
+        str(tmp_path_factory.mktemp("alone")), str(miniature_shelf), Workers(num_workers=1)
+    )
 
 
 @pytest.mark.parametrize("runner", ["processes", "dask", "ray"])

@@ -1,6 +1,7 @@
 """Read, tokenise, count and encode on miniature books, outside Prefect."""
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from data import parquet_source
 from data.book_schemas import ENTRIES
@@ -588,6 +590,32 @@ def test_a_book_repeats_only_what_was_taken(tmp_path: Path) -> None:
     ]
     told = look_at_books([str(shelf)], Finding(), Reading())["books"]
     assert [book["repeats"] for book in told] == [None, text_id, None, words_id]
+
+
+@pytest.mark.parametrize("name", ["a.toml", "shelf.toml"])
+def test_what_a_catalogue_tells_counts_more_than_a_bare_file(name: str, tmp_path: Path) -> None:
+    """Whichever is named first, and however they are called."""
+    (tmp_path / "shelf").mkdir()
+    for number in range(3):
+        (tmp_path / "shelf" / f"{number}.txt").write_text(miniature_book(number))
+    (tmp_path / name).write_text('[[books]]\nsource = "shelf/1.txt"\ntitle = "A Title"\n')
+    both = (str(tmp_path / "shelf"), str(tmp_path / name))
+    made = read.fn(context(tmp_path / "store"), ReadSettings(books=both))
+    rows = Store(str(tmp_path / "store")).read_table(made.tables["books"].name).to_pylist()
+    assert sorted(row["title"] for row in rows) == ["0", "2", "A Title"]
+    held = look_at_books([*both], Finding(), Reading())["books"]
+    assert [one["title"] for one in held if not one["repeats"]] == ["A Title", "0", "2"]
+
+
+def test_a_password_in_an_address_is_kept_nowhere(tmp_path: Path) -> None:
+    address = "https://me:se/cret@books.example/a.txt"
+    with pytest.raises(ValidationError, match=r"https://books\.example/a\.txt was given with"):
+        ReadSettings(books=(address,))
+    held = look_at_books([address, "http://m:secret@books.example:99999/"], Finding(), Reading())
+    assert len(held["refusals"]) == 2
+    assert "cret" not in json.dumps(held)
+    fine = "https://books.example:80/a@b.txt"
+    assert ReadSettings(books=(fine,)).books == (fine,)
 
 
 def test_a_catalogue_counts_beside_its_own_folder(tmp_path: Path) -> None:

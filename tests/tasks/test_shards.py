@@ -115,7 +115,7 @@ def test_shards_are_yielded_in_order_and_errors_come_out(tmp_path: Path) -> None
         Shard(store=str(tmp_path), folder="f", number=number, inputs={}, lineage={})
         for number in range(3)
     ]
-    done = work_on(shards, _fail_at, {"number": 2}, Workers())
+    done = work_on(shards, _fail_at, {"number": 2}, Workers(num_workers=1))
     assert [next(done).number, next(done).number] == [0, 1]
     with pytest.raises(UserMistake, match="two"):
         next(done)
