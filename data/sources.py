@@ -104,7 +104,7 @@ def in_order(sources: Iterable[str]) -> list[str]:
     """Sources in an order that does not depend on how they were listed: by name, but catalogues
     first, for of a book that comes twice the first is taken, and they tell more of theirs.
     """
-    return sorted(sources, key=lambda source: (not _is_catalogue(source), source))
+    return sorted(sources, key=lambda source: (not is_catalogue(source), source))
 
 
 def find_entries(
@@ -124,7 +124,7 @@ def find_entries(
     """
     for source in map(_with_small_scheme, sources):
         try:
-            if _is_catalogue(source):
+            if is_catalogue(source):
                 for book in read_catalogue(Path(source)):
                     for found in find_entries([book.source], finding, find):
                         is_refusal = isinstance(found, Refusal)
@@ -148,7 +148,8 @@ def why_missing(source: str) -> str | None:
     return None if any(pattern_files(source, shut.append)) or shut else NO_MATCH
 
 
-def _is_catalogue(source: str) -> bool:
+def is_catalogue(source: str) -> bool:
+    """Whether a source is a catalogue, by its name."""
     return _is_path(source) and source.lower().endswith(CATALOGUE)
 
 

@@ -290,6 +290,8 @@ class Store:
                     page_checksum_verification=True,
                     read_dictionary=[f"{column}{IN_LIST}" for column in coded],
                 )
+            except MemoryError:  # Arrow's own is one of its errors, too
+                raise
             except (pa.ArrowException, OSError, ValueError) as error:
                 if not self.is_local and is_of_the_way(error):
                     raise

@@ -59,15 +59,15 @@ def texts_map(settings: TextsMapSettings = TextsMapSettings()) -> dict[str, Any]
         books = read(run, settings.read.model_copy(update={"books": sources}))
         sentences = tokenise(run, settings.tokenise, books)
         features = weigh(run, settings.weigh, books, sentences)
-        dense = []
+        model, dense = [], []
         if settings.average.of is not None:
-            model = warm_start(run, WarmStartSettings(model=settings.model))
-            dense = [average(run, settings.average, features, sentences, model)]
+            model = [warm_start(run, WarmStartSettings(model=settings.model))]
+            dense = [average(run, settings.average, features, sentences, *model)]
         clusters = cluster(run, settings.cluster, books, features, *dense)
         judged = judge(run, settings.judge, features, clusters, *dense)
         charts = chart(run, ChartSettings(), books, features, clusters, judged)
         metrics = measure(run, MeasureSettings(), clusters, judged)
 
-        made = [books, sentences, features, *dense, clusters, judged, charts, metrics]
+        made = [books, sentences, *model, features, *dense, clusters, judged, charts, metrics]
         summary: dict[str, Any] = publish_map(run, started, unlinked(made), wait_for=[metrics])
     return summary

@@ -63,6 +63,7 @@ class ClusterSettings(Settings):
 @step(
     reads=(BOOKS, SECTIONS, TEXT_FEATURES, TEXT_TERMS),
     may_read=(TEXT_VECTORS,),
+    asks_settings_of=(TEXT_FEATURES, TEXT_VECTORS),
     writes=(TEXT_CODES, TERM_ERRORS, CLUSTER_COUNTS, CLUSTER_NOTES, CLUSTER_TERMS),
     libraries=("torch", "scikit-learn", "scipy", "numpy"),
     seeded=True,
@@ -289,8 +290,8 @@ def _text_map(
 
 
 def _dense_settings(run: StepRun) -> dict[str, Any]:
-    """What vectors are averages of, and the language model's file in the store."""
+    """What vectors are averages of, and the language model's file among those of the run."""
     if not run.has(TEXT_VECTORS):
         return {}
-    [model_file] = run.lineage_of(TEXT_VECTORS)["input_files"]
-    return {"average": run.settings_of(TEXT_VECTORS), "model_file": model_file}
+    [name] = run.lineage_of(TEXT_VECTORS)["input_files"]
+    return {"average": run.settings_of(TEXT_VECTORS), "model_file": name.rsplit("/", 1)[-1]}

@@ -8,7 +8,7 @@ from data.schemas import OPTIONAL_TABLES, TABLES
 from data.spelling import nearest_words
 from data.store import Store
 from tasks.seams.manifests import STEPS, folder_of, is_within, outside_of, read_manifest
-from tasks.seams.newest_run import newest_run, paths_of
+from tasks.seams.newest_run import name_of_path, newest_run, paths_of
 
 SHOWN = (
     "settings",
@@ -28,10 +28,16 @@ def lineage(store_root: str, table: str) -> dict[str, Any]:
         table: a table's name, meaning that of the newest run, or a path in the store.
 
     Raises:
-        UserMistake: there is no such table.
+        UserMistake: there is no such table, or one that it came from is gone.
     """
     store = Store(store_root)
-    return _ancestry(store, _name_in_store(store, table))
+    try:
+        return _ancestry(store, _name_in_store(store, table))
+    except FileNotFoundError as error:
+        raise UserMistake(
+            f"What {table} came from is not in the store any more: {error.filename or error}.",
+            "It was removed. Run again with the same settings: it is made anew.",
+        ) from error
 
 
 def _name_in_store(store: Store, table: str) -> str:
@@ -43,7 +49,7 @@ def _name_in_store(store: Store, table: str) -> str:
                 "Make one first: bookloom run.",
             )
         table = paths_of(run)[table]
-    name = normpath(table.removeprefix(store.path("")).lstrip("/"))
+    name = normpath(name_of_path(store, table).lstrip("/"))
     if not store.parts(name) or not store.exists(name):
         nearest = nearest_words(table, TABLES) or sorted(TABLES)
         raise UserMistake(

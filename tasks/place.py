@@ -6,7 +6,7 @@ out   for people what `bookloom place` prints: each text's cluster and nearest t
       write to, the map with the new texts on it, as a page and a picture
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -30,7 +30,7 @@ from tasks.seams.drawing_map import draw_map_png
 from tasks.seams.drawing_map_page import draw_map_html
 from tasks.seams.map_points import MapPoints
 from tasks.seams.map_tables import read_map_points
-from tasks.seams.newest_run import newest_run, table_names
+from tasks.seams.newest_run import name_of_path, newest_run, table_names
 from tasks.seams.report import say
 from tasks.seams.text_vectors import book_tokens, mean_vectors
 from tasks.seams.texts import Sentence, cut_texts
@@ -81,7 +81,7 @@ def place(
     """
     store = Store(store_root)
     record = _record(store, run_id)
-    content = store.read_bytes(_name(store, record["files"][MAP_MODEL_FILE]))
+    content = _file(store, record, MAP_MODEL_FILE)
     text_map = TextMap.from_bytes(content)
     texts, refusals = _read(sources, downloads, text_map)
     if not texts:
@@ -134,8 +134,15 @@ def _record(store: Store, run_id: str | None) -> dict[str, Any]:
     return record
 
 
-def _name(store: Store, path: str) -> str:
-    return path.removeprefix(store.path("")).lstrip("/")
+def _file(store: Store, record: Mapping[str, Any], file: str) -> bytes:
+    name = name_of_path(store, record["files"][file])
+    try:
+        return store.read_bytes(name)
+    except FileNotFoundError as error:
+        raise UserMistake(
+            f"The map of run {record['mlflow_run_id']} is not there any more: {store.path(name)}.",
+            "Make it again: bookloom cluster, or bookloom run, with the settings of then.",
+        ) from error
 
 
 def _read(
@@ -188,7 +195,9 @@ def _points(
             pairs, kind, text_map.terms, text_map.inverse_document_frequency_V
         )
         return text_map.space.points(features_MV)
-    name = text_map.settings["model_file"]
+    file = text_map.settings["model_file"]
+    # Maps of an older bookloom say where it stands.
+    name = name_of_path(store, record["files"].get(file, file))
     if not store.exists(name):
         raise UserMistake(
             f"The language model that the map was made with is gone from {store.path(name)}.",

@@ -39,7 +39,7 @@ from data.model_schemas import WARM_START_SECTIONS
 from data.reading import ReadBook, Reading, read_entry, words_digest
 from data.repeats import Repeats
 from data.settings import Settings
-from data.sources import Entry, Finding, content_digest, told_of
+from data.sources import Entry, Finding, content_digest, is_catalogue, told_of
 from data.splits import assign_splits, section_splits
 from tasks.seams.finding_sources import entries_of, entry_columns, find_for_run
 from tasks.seams.kept import kept
@@ -50,6 +50,7 @@ from tasks.seams.step_cache import StepRun, step
 
 SHORT_SECTION_CHARACTERS = 500
 MOST_ENTRIES = 1000  # of a shard
+ORDER = "their order"
 DRAFTS = (BOOK_DRAFTS, SECTION_DRAFTS, RECEIPT_DRAFTS, REFUSALS)
 SECTION_EDGES = ("char_start", "char_end")
 
@@ -92,6 +93,9 @@ def source_digests(settings: ReadSettings, context: RunContext) -> Mapping[str, 
         digest = _digest(item, finding) if isinstance(item, Entry) else item.reason
         # A file may be named twice, by its folder and by a catalogue that tells of it.
         digests[item.source] = f"{digests.get(item.source, '')} {digest}".strip()
+    if any(map(is_catalogue, settings.books)):
+        # A catalogue has an order of its own: of a book that comes twice, the first is taken.
+        digests[ORDER] = sha256("\n".join(digests).encode()).hexdigest()
     return digests
 
 

@@ -27,7 +27,7 @@ from tasks.seams.manifests import (
 from tasks.seams.newest_run import newest_run, paths_of, records
 from tasks.seams.run_records import folder_of_path
 
-INPUT = ("input ", "parts of ")
+INPUT = ("input ", "parts of ", "settings of ")
 FIRST_TIME = "first time"
 GONE = "what it was before is gone: it can't be told"
 SAME = "made anew from the same, it came out different"

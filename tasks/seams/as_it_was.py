@@ -7,9 +7,9 @@ from typing import Any
 
 from data.errors import UserMistake
 from tasks.seams import surroundings
-from tasks.seams.surroundings import LOCK_FILE, NONE, UNKNOWN
+from tasks.seams.surroundings import CHANGES, LOCK_FILE, NONE, UNKNOWN
 
-COMMIT, CHANGES, LOCK = "git_commit", "changes since the commit", "lock_digest"
+COMMIT, LOCK = "git_commit", "lock_digest"
 ENTRY = "flows/running.py"
 """Every commit has it that keeps the settings of its runs."""
 ANYWAY = (

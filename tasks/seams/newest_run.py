@@ -12,7 +12,7 @@ from typing import Any
 from data.errors import UserMistake
 from data.model_schemas import SECTION_SCORES
 from data.store import Damaged, Store
-from tasks.seams.manifests import is_whole
+from tasks.seams.manifests import STEPS, is_whole
 from tasks.seams.report import say
 
 RUNS = "runs"
@@ -99,10 +99,18 @@ def paths_of(record: Mapping[str, Any]) -> dict[str, str]:
     return {**tables, **record["files"], **compared}
 
 
+def name_of_path(store: Store, path: str) -> str:
+    """The name in its store of what stood at a path when a run ended, wherever that stands now."""
+    root = f"{store.path('').rstrip('/')}/"
+    if path.startswith(root) or f"/{STEPS}/" not in path:
+        return path.removeprefix(root)
+    return path[path.rindex(f"/{STEPS}/") + 1 :]
+
+
 def table_names(store: Store, record: Mapping[str, Any]) -> dict[str, str]:
     """A run's tables: their names in the store, of those that still stand there."""
     names = {
-        table: reference["path"].removeprefix(store.path("")).lstrip("/")
+        table: name_of_path(store, reference["path"])
         for table, reference in record["tables"].items()
     }
     return {table: name for table, name in names.items() if store.exists(name)}

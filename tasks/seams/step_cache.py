@@ -39,7 +39,7 @@ from data.filesystems import StoreTrouble
 from data.settings import Settings
 from data.store import Damaged, Store
 from data.table import Table
-from tasks.seams.code_key import code_digests
+from tasks.seams.code_key import code_digests, must_be_code_of_start
 from tasks.seams.making_again import check, make_again, remember
 from tasks.seams.manifests import (
     STEPS,
@@ -68,6 +68,7 @@ IN_STEP = "in the step "
 """How a note begins that an error carries out of a step: then comes the step's name."""
 SHOWN_REASONS = 6
 S = TypeVar("S", bound=Settings)
+T = TypeVar("T")
 
 
 class StepOutcome(BaseModel):
@@ -104,6 +105,7 @@ def step(
     libraries: tuple[str, ...] = (),
     seeded: bool = False,
     outside: Callable[[S, RunContext], Mapping[str, str]] | None = None,
+    asks_settings_of: tuple[Table, ...] = (),
     in_parts: bool = False,
 ) -> Callable[[Callable[[StepRun, S], None]], "Task[..., StepOutcome]"]:
     """Make a cached Prefect task of a function that reads and writes tables.
@@ -116,6 +118,7 @@ def step(
         libraries: distributions whose versions count in its key.
         seeded: whether its result depends on the seed and the number of threads.
         outside: digests, by name, of what it reads from outside the store; they count too.
+        asks_settings_of: of its inputs, those whose makers' settings it asks for; these count, too.
         in_parts: whether it works in shards; then the cut of its inputs into parts counts in its
             key, though it changes no digest.
     """
@@ -140,6 +143,7 @@ def step(
             damaged: Sequence[str] = (),
         ) -> StepOutcome:
             must_be_held(context.store)
+            store = Store(context.store)
             inputs = _named(reads, may_read, upstream)
             input_files = {
                 file: digest
@@ -147,14 +151,17 @@ def step(
                 for file, digest in outcome.files.items()
                 if file.rsplit("/", 1)[-1] in reads_files
             }
+            code = code_digests(work.__module__, name)
+            must_be_code_of_start(code)
             parts = {
                 "store format": STORE_FORMAT,
                 **{f"input {key}": table.digest for key, table in inputs.items()},
                 **{f"parts of {k}": t.layout for k, t in inputs.items() if in_parts and t.layout},
                 **{f"input {f.rsplit('/', 1)[-1]}": d for f, d in input_files.items()},
                 **_settings_parts(settings),
+                **_asked_settings(store, [inputs.get(t.name) for t in asks_settings_of]),
                 **(outside_parts(outside(settings, context)) if outside else {}),
-                **{f"code {k}": v for k, v in code_digests(work.__module__, name).items()},
+                **{f"code {k}": v for k, v in code.items()},
                 **{f"library {lib}": importlib.metadata.version(lib) for lib in libraries},
                 "library python": platform.python_version(),
             }
@@ -163,7 +170,6 @@ def step(
                 parts["number of threads"] = str(context.num_threads)
             key = _digest_of(parts)[:16]
             folder = f"{STEPS}/{name}/{key}"
-            store = Store(context.store)
             found, damage = _found(store, folder)
             if found:
                 say(f"{name}: reused, nothing it depends on has changed")
@@ -200,6 +206,7 @@ def step(
 
             run = _undamaged(attempt, store, folder)
             give_back_memory()  # of what it took: after training, half a gigabyte
+            must_be_code_of_start(code)
             unwritten = {table.name for table in writes} - set(run.tables)
             assert not unwritten, f"step {name} did not write {unwritten}"
             outcome: dict[str, Any] = {
@@ -245,6 +252,19 @@ def _settings_parts(settings: Settings) -> dict[str, str]:
     return {f"setting {k}": json.dumps(v, sort_keys=True) for k, v in values.items()}
 
 
+def _asked_settings(store: Store, tables: Sequence[TableReference | None]) -> dict[str, str]:
+    """The settings that these tables were made by."""
+
+    def told_by_tables() -> dict[str, str]:
+        lineages = (store.lineage(table.name) for table in tables if table)
+        return {
+            f"settings of {made['table']}": json.dumps(made["settings"], sort_keys=True)
+            for made in lineages
+        }
+
+    return _undamaged(told_by_tables, store, folder="")
+
+
 def _names_of(
     inputs: Mapping[str, TableReference], input_files: Mapping[str, str]
 ) -> dict[str, str]:
@@ -266,8 +286,10 @@ def _found(store: Store, folder: str) -> tuple[dict[str, Any] | None, list[str]]
     return None, [str(one) for one in damage]
 
 
-def _undamaged(attempt: Callable[[], StepRun], store: Store, folder: str) -> StepRun:
-    """A step's work, begun anew whenever it finds something damaged, once that is made again."""
+def _undamaged(attempt: Callable[[], T], store: Store, folder: str) -> T:
+    """A step's work, or a look at what it reads: begun anew whenever it finds something damaged,
+    once that is made again.
+    """
     met: set[str] = set()
     while True:
         try:

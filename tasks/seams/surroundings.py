@@ -21,12 +21,19 @@ VARIABLES = (
 NONE, UNKNOWN = "none", "unknown"
 
 
+CHANGES = "changes since the commit"
+
+
 def provenance() -> dict[str, str]:
-    """The git commit, in an image that which it was built of, and the lock's digest."""
+    """The git commit, in an image that which it was built of, what is changed since, and the lock's
+    digest.
+    """
     commit = git("rev-parse", "HEAD").strip() or os.environ.get("BOOKLOOM_GIT_COMMIT", UNKNOWN)
+    changes = git("diff", "HEAD", "--", "*.py", "*.toml", "*.txt")
     lock = PROJECT_ROOT / LOCK_FILE
     return {
         "git_commit": commit,
+        CHANGES: _digest(changes) if changes else NONE,
         "lock_digest": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else NONE,
     }
 
@@ -34,10 +41,8 @@ def provenance() -> dict[str, str]:
 def surroundings(num_threads: int) -> dict[str, str]:
     """What the promise of equal digests stands on: it holds where all of these are the same."""
     libraries = {f"library {name}": _version(name) for name in COMPUTING_LIBRARIES}
-    changes = git("diff", "HEAD", "--", "*.py", "*.toml", "*.txt")
     return {
         **provenance(),
-        "changes since the commit": _digest(changes) if changes else NONE,
         "processor": _processor(),
         "number of threads": str(num_threads),
         **{f"environment {name}": os.environ.get(name, NONE) for name in VARIABLES},

@@ -152,6 +152,18 @@ def test_a_table_that_another_program_wrote_has_no_lineage(tmp_path: Path) -> No
         Store(str(tmp_path)).lineage("foreign.parquet")
 
 
+def test_too_little_memory_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(str(tmp_path))
+    publish(store, OLD)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise pa.ArrowMemoryError("malloc of size 64 failed")
+
+    monkeypatch.setattr(pq, "ParquetFile", full)
+    with pytest.raises(MemoryError):
+        store.read_table(NAME)
+
+
 def test_small_files_names_and_paths(root: str) -> None:
     store = Store(root)
     assert store.names("steps") == []

@@ -21,6 +21,7 @@ from flows.environment import home
 from flows.pipeline import PipelineSettings
 from flows.reproduce import ReproduceSettings, reproduce, reproduced_text
 from flows.running import run_pipeline, run_texts_map
+from tasks.place import place
 from tasks.prune import prune, what_to_prune
 from tasks.seams import surroundings
 from tasks.seams.registry import models_in_use
@@ -80,6 +81,33 @@ def test_a_run_gives_the_same_bits_again(miniature_run: Any, second_shelf: Path)
     assert settings["train"]["hidden_width"] == 24
     assert settings == PipelineSettings(**told).model_dump(mode="json")
     assert dict(os.environ) == before
+
+
+def test_a_map_of_what_a_model_knows_is_made_again(
+    miniature_run: Any, miniature_shelf: Path, tmp_path: Path
+) -> None:
+    settings = {
+        "name": "map of states",
+        "store": str(tmp_path / "store"),
+        "workers": {"num_workers": 1},
+        "read": {"books": [str(miniature_shelf)]},
+        "average": {"of": "states"},
+        "model": miniature_run.summary["model"]["uri"],
+        "judge": {"num_seeds": 2},
+        "cluster": {
+            "num_clusters": 2,
+            "recipe": {"epochs": 2, "hidden_widths": [8], "code_width": 4},
+        },
+    }
+    summary = run_texts_map(settings)
+    assert "warm_start_model.safetensors" in summary["files"]
+    asked = ReproduceSettings(run=summary["mlflow_run_id"], store=str(tmp_path / "store"))
+    report = reproduce(asked)
+    assert report["equal"], reproduced_text(report)
+    new = tmp_path / "new.txt"
+    new.write_text(miniature_book(7), encoding="utf-8")
+    placed = place(settings["store"], [str(new)], str(tmp_path), summary["mlflow_run_id"], None)
+    assert placed["texts"]
 
 
 def test_a_changed_book_stops_it_unless_it_is_to_go_on_anyway(

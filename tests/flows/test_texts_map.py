@@ -1,6 +1,7 @@
 """The map alone, by the true flow and command, on two made-up authors; and what people do wrong."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,19 @@ def test_mistakes_are_told(
     with pytest.raises(UserMistake) as caught:
         run_texts_map(settings_of(shelf, tmp_path / "store", **more))
     assert message in caught.value.message.lower() and remedy in caught.value.remedy
+
+
+def test_a_map_that_is_gone_is_told(made: Any, tmp_path: Path) -> None:
+    settings, summary = made
+    shutil.copytree(settings["store"], tmp_path / "moved")
+    new = tmp_path / "new.txt"
+    new.write_text(at_sea(miniature_book(90)), encoding="utf-8")
+    arguments = (str(tmp_path / "moved"), [str(new)], str(tmp_path), summary["mlflow_run_id"])
+    own = place(*arguments, None)["texts"]
+    shutil.rmtree(tmp_path / "moved" / "steps" / "cluster")
+    with pytest.raises(UserMistake, match=r"is not there any more: .*/moved/steps/cluster"):
+        place(*arguments, None)
+    assert len(own) == 4
 
 
 def test_there_is_nothing_to_place_on(tmp_path: Path) -> None:

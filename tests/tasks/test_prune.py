@@ -15,7 +15,7 @@ from tasks import prune as prune_module
 from tasks.lineage import lineage
 from tasks.prune import prune, what_to_prune
 from tasks.seams.manifests import sealed
-from tasks.seams.newest_run import DamagedRecord, newest_run
+from tasks.seams.newest_run import DamagedRecord, newest_run, table_names
 from tasks.seams.run_context import open_run
 from tasks.seams.tracking import NO_TRACKING
 from tasks.seams.unfinished import UNFINISHED
@@ -260,6 +260,20 @@ def test_a_store_that_has_moved_is_known(tmp_path: Path) -> None:
     small_run(tmp_path / "old")
     (tmp_path / "old").rename(tmp_path / "new")
     assert what_to_prune(str(tmp_path / "new"), NO_TRACKING, 1)["remove"] == []
+    store = Store(str(tmp_path / "new"))
+    record = newest_run(store)
+    assert record is not None
+    assert set(table_names(store, record)) == set(record["tables"])
+    assert lineage(store.root, "warm_start_sections")["path"].startswith(f"{tmp_path}/new/steps/")
+
+
+def test_a_table_whose_origin_is_gone_says_so(tmp_path: Path) -> None:
+    small_run(tmp_path)
+    [gone] = (tmp_path / "steps" / "weights").glob("*/metrics.parquet")
+    gone.unlink()
+    with pytest.raises(UserMistake, match=r"warm_start_sections came from .* any more") as caught:
+        lineage(str(tmp_path), "warm_start_sections")
+    assert "Run again" in caught.value.remedy
 
 
 def test_the_manifest_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -607,6 +607,21 @@ def test_what_a_catalogue_tells_counts_more_than_a_bare_file(name: str, tmp_path
     assert [one["title"] for one in held if not one["repeats"]] == ["A Title", "0", "2"]
 
 
+def test_the_order_of_a_catalogue_counts(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(miniature_book(1) + ("\n" if name == "b" else ""))
+    (tmp_path / "c.txt").write_text(miniature_book(2))
+    settings = ReadSettings(books=(str(tmp_path / "shelf.toml"),))
+    for names in ("abc", "bac"):
+        lines = [f'[[books]]\nsource = "{name}.txt"\n' for name in names]
+        (tmp_path / "shelf.toml").write_text("".join(lines))
+        made = read.fn(context(tmp_path / "store"), settings)
+        rows = Store(str(tmp_path / "store")).read_table(made.tables["books"].name).to_pylist()
+        taken = {Path(row["source"]).stem for row in rows}
+        assert taken == {names[0], "c"}
+    assert made.reasons == ["source their order changed"]
+
+
 def test_a_password_in_an_address_is_kept_nowhere(tmp_path: Path) -> None:
     address = "https://me:se/cret@books.example/a.txt"
     with pytest.raises(ValidationError, match=r"https://books\.example/a\.txt was given with"):

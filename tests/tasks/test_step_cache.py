@@ -10,8 +10,10 @@ import pyarrow as pa
 import pytest
 
 from data.book_schemas import REFUSALS
+from data.errors import UserMistake
 from data.model_schemas import METRICS
 from data.settings import Settings
+from data.store import Store
 from data.table import Column, Table
 from tasks.seams import code_key, step_cache
 from tasks.seams.run_context import RunContext
@@ -126,6 +128,47 @@ def test_code_libraries_and_sources_count(tmp_path: Path, monkeypatch: pytest.Mo
     assert library.startswith("library python: 3.11")
 
 
+def test_code_that_changes_meanwhile_makes_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Functions stay as they were imported, and a key tells of what stands on the disk."""
+    path = code_key._origin("data.settings")
+    monkeypatch.setattr(code_key, "PLUMBING", frozenset())
+    with monkeypatch.context() as patched:
+        patched.setitem(code_key._AT_START, path, "another")
+        with pytest.raises(UserMistake, match=r"The code has changed .*: data\.settings\."):
+            both(tmp_path)
+        assert CALLS == []
+
+    def begun(_: str) -> None:
+        patched.setitem(code_key._AT_START, path, "another")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(step_cache, "say", begun)
+        with pytest.raises(UserMistake, match="The code has changed since this run began"):
+            both(tmp_path)
+    assert CALLS == ["first"]
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+@step(reads=(METRICS,), asks_settings_of=(METRICS,), writes=(REFUSALS,))
+def asking(run: StepRun, settings: DoubleSettings) -> None:
+    told = [str(run.settings_of(METRICS)["factor"])]
+    text = dict.fromkeys(("source", "step", "reason", "remedy"), told)
+    run.write(REFUSALS, {**text, "offset": [None]})
+
+
+def test_settings_that_are_asked_for_count(tmp_path: Path) -> None:
+    """Of the step before, though its table is the same."""
+    run = context(tmp_path)
+    for factor in (2, 3):
+        made = first.fn(run, DoubleSettings(factor=factor))
+        asked = asking.fn(run, DoubleSettings(), made)
+        rows = Store(str(tmp_path)).read_table(asked.tables["refusals"].name).to_pylist()
+        assert [row["reason"] for row in rows] == [str(factor)]
+    assert asked.reasons == ["settings of metrics changed"]
+
+
 def test_a_step_that_breaks_leaves_no_result(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         both(tmp_path, DoubleSettings(fails=True))
@@ -143,8 +186,6 @@ def test_a_missing_table_is_made_again(tmp_path: Path) -> None:
 
 
 def test_tables_carry_their_lineage(tmp_path: Path) -> None:
-    from data.store import Store
-
     made, after = both(tmp_path)
     lineage: dict[str, Any] = Store(str(tmp_path)).lineage(after.tables["refusals"].name)
     assert lineage["inputs"]["metrics"]["digest"] == made.tables["metrics"].digest

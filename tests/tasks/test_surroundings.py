@@ -26,5 +26,6 @@ def test_without_git_or_lock_it_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setattr(module, "PROJECT_ROOT", tmp_path_factory.mktemp("nowhere"))
-    assert provenance() == {"git_commit": "unknown", "lock_digest": "none"}
-    assert surroundings(1)["changes since the commit"] == "none"
+    nothing = {"git_commit": "unknown", "changes since the commit": "none", "lock_digest": "none"}
+    assert provenance() == nothing
+    assert surroundings(1).items() >= nothing.items()
