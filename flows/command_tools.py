@@ -40,11 +40,17 @@ def check_sources(books: Sequence[str]) -> None:
     One that is missing among others is a run's own to refuse.
 
     Raises:
-        UserMistake: none of them is there.
+        UserMistake: none of them is there, or one has a password in it.
     """
     from data.books import escaped
     from data.sources import why_missing
 
+    for source in books:
+        if without_login(source) != source:
+            raise UserMistake(
+                f"{without_login(source)} was given with a user's name or password.",
+                "Tables and logs would keep it: save the file and name its path.",
+            )
     reasons = [(source, why_missing(source)) for source in with_shelf(books)]
     if reasons and all(reason for _, reason in reasons):
         told = " ".join(f"{escaped(source)}: {reason}" for source, reason in reasons)
@@ -60,7 +66,7 @@ def settings_mistake(
     name = ".".join(path)
     if first["type"] != "extra_forbidden":
         given = without_login(repr(first.get("input")))
-        message = f"{place}{name} is {given}: {first['msg']}."
+        message = f"{place}{name} is {given}: {first['msg'].removeprefix('Value error, ')}."
         return UserMistake(message, "Correct the value.")
     owner: Any = model
     for part in path[:-1]:

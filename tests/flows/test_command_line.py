@@ -264,6 +264,11 @@ def test_books_none_of_which_is_there_are_told_before_a_server_starts(
     assert error["message"] == (
         f"{missing}: There is no such file. {pattern}: No file matches the pattern."
     )
+    books = ("--books", "https://me:secret@books.example/a.txt", missing, "--json")
+    error = mistake(bookloom(command, *books, PREFECT_API_URL="", BOOKLOOM_HOME=str(home)))
+    assert error["message"] == (
+        "https://books.example/a.txt was given with a user's name or password."
+    )
     assert not list(home.rglob("*.db"))
 
 
