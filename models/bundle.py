@@ -28,7 +28,9 @@ class Bundle:
     sentence splitter learned, in plain values; `frequency_discount` is the discount of common words
     that recovers most of sentences that are hidden in bags. Where there is an n-gram model of the
     same tokens, sentences are scored by both: lstm_weight of the LSTM's probability, the rest of
-    the n-gram model's. With `cache`, what it remembers of the text before counts, too.
+    the n-gram model's. With `cache`, what it remembers of the text before counts, too. Where
+    `sections_open`, it was trained on books whose sections each begin with a `_start_`, and so it
+    is to read them.
     """
 
     model: LanguageModel
@@ -39,6 +41,7 @@ class Bundle:
     ngram: KneserNey | None = None
     lstm_weight: float = 1.0
     cache: CacheSettings | None = None
+    sections_open: bool = False
 
     @property
     def opening_id(self) -> int:
@@ -84,6 +87,8 @@ class Bundle:
                 "frequency_discount": self.frequency_discount,
                 "lstm_weight": self.lstm_weight,
                 "cache": asdict(self.cache) if self.cache else None,
+                # Left out where not set: the digests of models without it stay.
+                **({"sections_open": True} if self.sections_open else {}),
             },
             sort_keys=True,
             ensure_ascii=False,
@@ -127,4 +132,5 @@ def _read(content: bytes) -> Bundle:
         ngram,
         float(metadata["lstm_weight"]),
         CacheSettings(**metadata["cache"]) if metadata["cache"] else None,
+        bool(metadata.get("sections_open", False)),
     )

@@ -85,8 +85,10 @@ class Evaluation:
 )
 def evaluate(run: StepRun, settings: EvaluateSettings) -> None:
     """Write the cross-entropy of every held-out book, and of every way of predicting them."""
-    model = Bundle.from_bytes(run.read_file(LANGUAGE_MODEL_FILE)).model
-    runs = book_runs(row for row in run.token_runs() if row[1] != "train")
+    bundle = Bundle.from_bytes(run.read_file(LANGUAGE_MODEL_FILE))
+    model = bundle.model
+    rows_held_out = (row for row in run.token_runs() if row[1] != "train")
+    runs = book_runs(rows_held_out, sections_open=bundle.sections_open)
     nats = {split: target_nats(model, list(runs.get(split, {}).values())) for split in SPLITS}
     num_characters: Counter[tuple[str, str]] = Counter()
     for row in run.read(TOKEN_IDS, ["book_id", "split", "num_characters"]).to_pylist():
@@ -105,7 +107,7 @@ def evaluate(run: StepRun, settings: EvaluateSettings) -> None:
                 }
             )
     held_out = {split: list(runs.get(split, {}).values()) for split in SPLITS}
-    ngram = _ngram(run, settings, model.architecture.num_types)
+    ngram = _ngram(run, settings, bundle)
     evaluations = list(_evaluations(settings, model, ngram, held_out, nats))
     if run.has_file(AFRESH_MODEL_FILE):
         afresh = Bundle.from_bytes(run.read_file(AFRESH_MODEL_FILE)).model
@@ -164,16 +166,17 @@ def _evaluations(
     yield Evaluation("lstm after all tokens", losses, {})
 
 
-def _ngram(run: StepRun, settings: EvaluateSettings, num_types: int) -> KneserNey | None:
+def _ngram(run: StepRun, settings: EvaluateSettings, bundle: Bundle) -> KneserNey | None:
     if not settings.ngram_order:
         return None
-    training = book_runs(row for row in run.token_runs() if row[1] == "train").get("train", {})
+    rows = (row for row in run.token_runs() if row[1] == "train")
+    training = book_runs(rows, sections_open=bundle.sections_open).get("train", {})
     counted: list[TokenIds] = []
     left = settings.ngram_tokens
     for lane in training.values():
         counted += [lane[:left]] * (left > 0)
         left -= len(lane)
-    return KneserNey.fit(counted, num_types, settings.ngram_order)
+    return KneserNey.fit(counted, len(bundle.vocabulary), settings.ngram_order)
 
 
 def _with_cache(

@@ -8,8 +8,8 @@ out   what each section costs both; the model is champion, or is refused: on rec
 Only the test split counts: the new model was tuned on the validation text. The champion was tuned
 on that of its own run, and as a shelf grows, books go from one split to another: where such text is
 test text now, it is set aside, too. Both are read as perplexities are: the language model alone,
-from a fresh state in each book. What was chosen for picking from bags (opening, discount, share of
-n-grams) does not count.
+from a fresh state in each book, or in each section where a model was trained so. What was chosen
+for picking from bags (opening, discount, share of n-grams) does not count.
 """
 
 from collections.abc import Mapping, Sequence
@@ -310,8 +310,10 @@ def _read_by_both(
     opening = np.array([START], np.int32)
     nats_of: list[list[Nats]] = []
     for number, bundle in enumerate(bundles):
+        next_opening = opening if bundle.sections_open else opening[:0]
         own = [
-            [opening, *(text.token_ids[number] for text in texts)] for texts in held_out.values()
+            [opening, *(part for text in texts for part in (text.token_ids[number], next_opening))]
+            for texts in held_out.values()
         ]
         nats_of.append(target_nats(bundle.model, [np.concatenate(parts) for parts in own]))
     scores = []

@@ -55,7 +55,7 @@ def train(run: StepRun, settings: TrainSettings) -> None:
     run.write(EMBEDDINGS, {"token_id": range(len(vectors)), "vector": list(vectors)})
     language = {name: asdict(punkt) for name, punkt in punkt_models(run.read(PUNKT)).items()}
     run.write_picture(TRAINING_CURVE_FILE, _curve(rows))
-    bundle = Bundle(model, vocabulary, "_end_", language)
+    bundle = Bundle(model, vocabulary, "_end_", language, sections_open=settings.sections_open)
     run.write_file(TRAINED_WEIGHTS_FILE, bundle.to_bytes(), bundle.digest())
 
 

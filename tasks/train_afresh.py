@@ -27,5 +27,5 @@ def train_afresh(run: StepRun, settings: TrainSettings) -> None:
     model = new_model(run, settings, vocabulary)
     rows = trained_rows(run, settings, model, vocabulary, "training afresh")
     run.write(AFRESH_LOG, {name: [row[name] for row in rows] for name in rows[0]})
-    bundle = Bundle(model, vocabulary, "_end_", {})
+    bundle = Bundle(model, vocabulary, "_end_", {}, sections_open=settings.sections_open)
     run.write_file(AFRESH_MODEL_FILE, bundle.to_bytes(), bundle.digest())

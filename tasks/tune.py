@@ -70,7 +70,7 @@ def tune(run: StepRun, settings: TuneSettings) -> None:
     """Find the better opening and the best discount, and write the finished language model."""
     bundle = Bundle.from_bytes(run.read_file(TRAINED_WEIGHTS_FILE))
     rng = np.random.default_rng(run.context.seed)
-    runs = book_runs(run.token_runs())
+    runs = book_runs(run.token_runs(), sections_open=bundle.sections_open)
     validation = runs.get("validation", {})
     frequency_V = bundle.vocabulary.word_frequency()
     true = eligible_sentences(validation.values(), settings.num_sentences, rng, frequency_V)

@@ -82,10 +82,9 @@ def trained_rows(
         UserMistake: the text, the settings or a checkpoint must be mended first.
     """
     keep_fp32_whole()
-    sections_open = settings.at_section == "reset"
     held_out = (row for row in run.token_runs() if row[1] == "validation")
-    validation = book_runs(held_out, sections_open=sections_open).get("validation", {})
-    with token_stream(run, sections_open=sections_open) as stream:
+    validation = book_runs(held_out, sections_open=settings.sections_open).get("validation", {})
+    with token_stream(run, sections_open=settings.sections_open) as stream:
         if not len(stream) or not validation:
             raise UserMistake("No text is left to train or to validate on.", "Add text or books.")
         try:

@@ -49,7 +49,7 @@ class TrainSettings(Settings):
     at_book: Literal["reset", "carry"] = "reset"
     """Whether a book begins from the initial state or from the state the one before it left."""
     at_section: Literal["reset", "carry"] = "carry"
-    """The same for each section of a book."""
+    """The same for each section of a book; so it is then also evaluated."""
     state_drop_probability: float = Field(0.0, ge=0, lt=1)
     """Of a lane to begin a window from the initial state."""
     text: Literal["stream", "sentences"] = "stream"
@@ -101,6 +101,11 @@ class TrainSettings(Settings):
     """Steps between two rows of the training log."""
     checkpoint_seconds: float = 30.0
     """Time between two checkpoints, from which a killed run goes on."""
+
+    @property
+    def sections_open(self) -> bool:
+        """Whether each section of a book begins with a `_start_`."""
+        return self.at_section == "reset"
 
     def architecture(self, num_types: int, embedding_width: int) -> Architecture:
         """The model for a vocabulary of this size and vectors of this width."""

@@ -69,6 +69,15 @@ def test_what_comes_back_is_what_went_in_bit_for_bit() -> None:
         assert torch.equal(output, output_again)
 
 
+def test_whether_sections_open_is_kept_where_they_do() -> None:
+    bundle = make_bundle()
+    opening = replace(bundle, sections_open=True)
+    assert Bundle.from_bytes(opening.to_bytes()).sections_open
+    assert not Bundle.from_bytes(CONTENT).sections_open
+    assert b"sections_open" not in CONTENT, "models without it keep their digests"
+    assert opening.digest() != bundle.digest()
+
+
 def test_it_comes_back_ready_to_use_and_picks_the_same_sentences() -> None:
     bundle = make_bundle()
     again = Bundle.from_bytes(bundle.to_bytes())
