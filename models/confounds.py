@@ -17,10 +17,10 @@ _NUM_BINS = 5  # of lengths and of places, each of a fifth of the texts
 _CHANCE = 0.05  # agreement below it is not worth a word
 _ALIKE = 0.02  # a smaller difference is none
 _NAMES: dict[Factor, str] = {
-    "label": "the label",
-    "book": "the book",
-    "length": "the length",
-    "place": "the place in the book",
+    "label": "label",
+    "book": "book",
+    "length": "length",
+    "place": "place in the book",
 }
 
 
@@ -105,12 +105,31 @@ def confounds(
     return found
 
 
-def verdict(found: Sequence[Confound]) -> str:
-    """What the figures of `confounds` say, in one sentence."""
-    ranked = sorted(found, key=lambda one: -one.agreement)
+def verdict(found: Sequence[Confound], num_texts: int | None = None) -> str:
+    """What the figures of `confounds` say, in up to three sentences.
+
+    What has one value, or a value for each of `num_texts` texts, can't be followed: of that just
+    this is said.
+    """
+    alone = [one for one in found if one.num_values == 1]
+    own = [one for one in found if one.num_values == num_texts and one not in alone]
+    varying = [one for one in found if one not in (*alone, *own)]
+    said = [_followed(varying, found)] if varying else []
+    if alone:
+        said.append(f"There is only one {_joined([_NAMES[one.factor] for one in alone], 'and')}.")
+    if own:
+        names = _joined([_NAMES[one.factor] for one in own], "and")
+        said.append(f"Every text has a {names} of its own.")
+    return " ".join(said)
+
+
+def _followed(varying: Sequence[Confound], found: Sequence[Confound]) -> str:
+    ranked = sorted(varying, key=lambda one: -one.agreement)
     telling = [one for one in ranked if one.agreement >= _CHANCE]
+    if not telling and len(varying) == 1:
+        return f"Clusters do not follow {_listed(varying, 'nor')}, where 0 is chance."
     if not telling:
-        return f"Clusters follow neither {_listed(found, 'nor')}, where 0 is chance."
+        return f"Clusters follow neither {_listed(varying, 'nor')}, where 0 is chance."
     first, rest = telling[0], ranked[1:]
     alike = [one for one in rest if first.agreement - one.agreement < _ALIKE]
     less = [one for one in rest if one not in alike]
@@ -123,13 +142,17 @@ def verdict(found: Sequence[Confound]) -> str:
     said += ", where 0 is chance and 1 complete agreement"
     if all(one.factor != "label" for one in found):
         return f"{said}; no label is known to hold them against."
-    beyond = [one for one in found if one.within_label is not None and one.within_label >= _CHANCE]
+    if all(one.factor != "label" for one in varying):
+        return f"{said}."
+    beyond = [
+        one for one in varying if one.within_label is not None and one.within_label >= _CHANCE
+    ]
     if beyond:
         figures = _joined(
-            [f"{_NAMES[one.factor]} ({one.within_label:.2f})" for one in beyond], "and"
+            [f"the {_NAMES[one.factor]} ({one.within_label:.2f})" for one in beyond], "and"
         )
         return f"{said}; among texts of one label they still follow {figures}."
-    if any(one.within_label is not None for one in found):
+    if any(one.within_label is not None for one in varying):
         return f"{said}; among texts of one label they follow nothing else that was looked at."
     return f"{said}."
 
@@ -171,7 +194,7 @@ def _fifths(figures_N: npt.NDArray[np.number], name: str) -> npt.NDArray[np.intp
 
 
 def _listed(factors: Sequence[Confound], word: str) -> str:
-    return _joined([f"{_NAMES[one.factor]} ({one.agreement:z.2f})" for one in factors], word)
+    return _joined([f"the {_NAMES[one.factor]} ({one.agreement:z.2f})" for one in factors], word)
 
 
 def _joined(parts: Sequence[str], word: str) -> str:

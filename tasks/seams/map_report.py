@@ -46,7 +46,7 @@ def map_report(made: Made) -> str:
         for table in (CLUSTER_NOTES, CLUSTER_SCORES, CLUSTER_PROBES, CLUSTER_CONFOUNDS)
     }
     notes = [row["note"] for row in rows.pop(CLUSTER_NOTES.name)]
-    said = verdict(notes, *rows.values())
+    said = verdict(notes, *rows.values(), num_texts=texts.num_rows)
     typical = [
         [
             row["cluster"],

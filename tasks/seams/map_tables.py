@@ -73,6 +73,7 @@ def read_map_points(read: Read) -> MapPoints:
             read(CLUSTER_SCORES).to_pylist(),
             read(CLUSTER_PROBES).to_pylist(),
             read(CLUSTER_CONFOUNDS).to_pylist(),
+            num_texts=texts.num_rows,
         ),
         placed=None,
     )

@@ -12,7 +12,12 @@ _ALIKE = 0.02  # a smaller difference of shares or scores is none
 
 
 def verdict(
-    notes: Sequence[str], scores: Sequence[Row], probes: Sequence[Row], follows: Sequence[Row]
+    notes: Sequence[str],
+    scores: Sequence[Row],
+    probes: Sequence[Row],
+    follows: Sequence[Row],
+    *,
+    num_texts: int,
 ) -> list[str]:
     """Sentences from the rows of cluster_notes, cluster_scores, _probes and _confounds."""
     return [
@@ -20,7 +25,7 @@ def verdict(
         *_against_labels(scores),
         *_against_itself(scores),
         *_probed(probes, scores),
-        what_clusters_follow([Confound(**row) for row in follows]),
+        what_clusters_follow([Confound(**row) for row in follows], num_texts),
     ]
 
 

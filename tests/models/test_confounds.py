@@ -146,6 +146,40 @@ def test_verdicts(found: list[tuple], sentence: str) -> None:
     assert verdict(rows) == sentence
 
 
+@pytest.mark.parametrize(
+    ("num_values", "sentence"),
+    [
+        (
+            (1, 4, 5, 5),
+            "Clusters follow the book (0.40) and the length (0.40) more than the place in the book "
+            "(0.00), where 0 is chance and 1 complete agreement. There is only one label.",
+        ),
+        (
+            (2, 20, 5, 1),
+            "Clusters follow the label (0.60) more than the length (0.40), where 0 is chance and 1 "
+            "complete agreement; among texts of one label they still follow the length (0.40). "
+            "There is only one place in the book. Every text has a book of its own.",
+        ),
+        ((1, 1, 1, 1), "There is only one label, book, length and place in the book."),
+    ],
+)
+def test_what_cannot_vary_is_not_called_chance(num_values: tuple[int, ...], sentence: str) -> None:
+    agreements = [("label", 0.6), ("book", 0.4), ("length", 0.4), ("place", 0.0)]
+    rows = [
+        Confound(factor, number, agreement, None if factor == "label" else agreement)
+        for number, (factor, agreement) in zip(num_values, agreements, strict=True)
+    ]
+    assert verdict(rows, num_texts=20) == sentence
+
+
+def test_one_thing_that_varies_is_not_followed() -> None:
+    rows = [Confound("book", 3, 0.01, None), Confound("place", 1, 0, None)]
+    assert verdict(rows) == (
+        "Clusters do not follow the book (0.01), where 0 is chance. There is only one place in the "
+        "book."
+    )
+
+
 def test_what_does_not_fit_is_refused() -> None:
     cluster_N = np.zeros(2, np.int32)
     with pytest.raises(ValueError, match="2 clustered texts don't fit 1 books"):

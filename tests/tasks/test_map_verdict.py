@@ -22,7 +22,7 @@ FOLLOWS = [
 
 
 def said(scores: list[dict[str, Any]], probes: list[dict[str, Any]]) -> str:
-    return " ".join(verdict(["A note."], scores, probes, FOLLOWS))
+    return " ".join(verdict(["A note."], scores, probes, FOLLOWS, num_texts=100))
 
 
 @pytest.mark.parametrize(
