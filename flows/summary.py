@@ -66,8 +66,7 @@ def map_lines(summary: Mapping[str, Any]) -> list[str]:
         "",
         f"clusters and labels   accuracy {_shown(metrics['cluster_accuracy'])}, "
         f"NMI {_shown(metrics['cluster_nmi'])}, ARI {_shown(metrics['cluster_ari'])}",
-        f"with other seeds      adjusted Rand index {_shown(metrics['cluster_stability'])}, "
-        f"silhouette {_shown(metrics['cluster_silhouette'])}",
+        *_stability_lines(metrics),
         "",
         f"map of the texts      {files['map.png']}",
         f"  to explore          {files['map.html']}",
@@ -98,6 +97,15 @@ def _rows_of_clusters(tables: Mapping[str, Any]) -> list[str]:
     return lines + [
         f"  {number:>3}  {sizes[number]:>5,} texts  {', '.join(own[:NUM_SHOWN_TERMS])}"
         for number, own in terms.items()
+    ]
+
+
+def _stability_lines(metrics: Mapping[str, Any]) -> list[str]:
+    if metrics["num_clusters"] < 2:
+        return []
+    return [
+        f"with other seeds      adjusted Rand index {_shown(metrics['cluster_stability'])}, "
+        f"silhouette {_shown(metrics['cluster_silhouette'])}"
     ]
 
 

@@ -116,8 +116,16 @@ def scores_over_seeds(
 
 
 def stability(found: Sequence[npt.NDArray[np.int32]]) -> float | None:
-    """Mean adjusted Rand index of every two clusterings of the same texts; None of a single one."""
-    pairs = [float(adjusted_rand_score(one, other)) for one, other in combinations(found, 2)]
+    """Mean adjusted Rand index of every two clusterings of the same texts.
+
+    Two that each hold one cluster, or one for each text, agree and say nothing: they don't count.
+    None where no two count.
+    """
+    pairs = [
+        float(adjusted_rand_score(one, other))
+        for one, other in combinations(found, 2)
+        if len({len(np.unique(one)), len(np.unique(other))} - {1, len(one)})
+    ]
     return float(np.mean(pairs)) if pairs else None
 
 

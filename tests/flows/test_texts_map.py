@@ -87,6 +87,7 @@ def test_two_authors_are_told_apart(made: Any) -> None:
     labels = rows(summary, "cluster_labels")
     assert [row["share"] for row in labels] == [1.0, 1.0]
     text = "\n".join(map_lines(summary))
+    assert "with other seeds      adjusted Rand index 1," in text
     assert "2 clusters: as many as labels." in text and summary["files"]["map.html"] in text
 
 
@@ -207,6 +208,9 @@ def test_odd_shelves_have_a_map(
     summary = run_texts_map(settings_of(shelf, tmp_path / "store", **more))
     assert rows(summary, "text_codes")
     assert Path(summary["files"]["map.html"]).exists()
+    if texts == [miniature_book(1, 1)]:
+        assert summary["metrics"]["cluster_stability"] is None
+        assert "with other seeds" not in "\n".join(map_lines(summary))
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,11 @@ def test_stability_by_hand() -> None:
     assert stability([one, two]) == 1.0
     assert stability([one, two, across]) == pytest.approx((1 - 0.5 - 0.5) / 3)
     assert stability([one]) is None
+
+
+def test_what_could_not_differ_is_not_called_stable() -> None:
+    all_in_one, each_alone = np.zeros(4, np.int32), np.arange(4, dtype=np.int32)
+    assert stability([all_in_one] * 3) is None
+    assert stability([each_alone, each_alone[::-1]]) is None
+    halves = np.array([0, 0, 1, 1], dtype=np.int32)
+    assert stability([all_in_one, all_in_one, halves]) == 0, "of three pairs two count"

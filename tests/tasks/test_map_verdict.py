@@ -12,6 +12,7 @@ from tasks.seams.map_verdict import verdict
 
 def score(method: str, nmi: float | None, **more: Any) -> dict[str, Any]:
     row = {"method": method, "accuracy": 0.5, "nmi": nmi, "nmi_sd": 0.01, "num_seeds": 5}
+    row["num_clusters"] = 3
     return {**row, "silhouette": 0.2, "stability": 0.95, **more}
 
 
@@ -62,6 +63,12 @@ def test_whether_the_code_lost_it_or_the_clusters_missed_it(
 ) -> None:
     text = said([score(DEFAULT_METHOD, 0.5)], [probe("codes", codes), probe("terms", terms)])
     assert words in text and f"{codes:.0%} of held-out books' texts" in text
+
+
+def test_one_cluster_is_neither_steady_nor_apart() -> None:
+    alone = score(DEFAULT_METHOD, 0.0, num_clusters=1, stability=None, silhouette=0.0)
+    text = said([alone], [])
+    assert "another seed" not in text and "silhouette" not in text
 
 
 def test_shares_of_labels_by_hand() -> None:
