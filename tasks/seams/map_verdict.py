@@ -22,20 +22,21 @@ def verdict(
     """Sentences from the rows of cluster_notes, cluster_scores, _probes and _confounds."""
     return [
         *notes,
-        *_against_labels(scores),
+        *_against_labels(scores, follows),
         *_against_itself(scores),
-        *_probed(probes, scores),
+        *_probed(probes, scores, follows),
         what_clusters_follow([Confound(**row) for row in follows], num_texts),
     ]
 
 
-def _against_labels(scores: Sequence[Row]) -> list[str]:
+def _against_labels(scores: Sequence[Row], follows: Sequence[Row]) -> list[str]:
     own, others = _own_and_others(scores)
     if own is None or own["nmi"] is None:
         return []
+    right = f"{own['accuracy']:.0%} of texts in the right cluster, "
     text = (
-        f"Against the labels, which no method sees: {own['accuracy']:.0%} of texts in the right "
-        f"cluster, NMI {own['nmi']:.2f} ± {own['nmi_sd']:.2f} over {own['num_seeds']} seeds"
+        f"Against the labels, which no method sees: {'' if _is_finer(own, follows) else right}"
+        f"NMI {own['nmi']:.2f} ± {own['nmi_sd']:.2f} over {own['num_seeds']} seeds"
     )
     if not others:
         return [f"{text}."]
@@ -66,7 +67,7 @@ def _against_itself(scores: Sequence[Row]) -> list[str]:
     ]
 
 
-def _probed(probes: Sequence[Row], scores: Sequence[Row]) -> list[str]:
+def _probed(probes: Sequence[Row], scores: Sequence[Row], follows: Sequence[Row]) -> list[str]:
     """Whether the code lost the labels, or the clusters missed them."""
     best = {
         name: max((row["accuracy"] for row in probes if row["input"] == name), default=None)
@@ -83,9 +84,15 @@ def _probed(probes: Sequence[Row], scores: Sequence[Row]) -> list[str]:
     )
     if best["codes"] < best["terms"] - 0.05:
         return [f"{text}: the codes lost some of what tells labels apart."]
-    if best["codes"] > own["accuracy"] + 0.05:
+    if best["codes"] > own["accuracy"] + 0.05 and not _is_finer(own, follows):
         return [f"{text}: the codes know labels that the clusters miss."]
     return [f"{text}."]
+
+
+def _is_finer(own: Row, follows: Sequence[Row]) -> bool:
+    """Whether clusters outnumber labels: then the surplus ones, pure or not, count as wrong."""
+    num_labels = [row["num_values"] for row in follows if row["factor"] == "label"]
+    return bool(num_labels) and own["num_clusters"] > num_labels[0]
 
 
 def _own_and_others(scores: Sequence[Row]) -> tuple[Row | None, list[Row]]:

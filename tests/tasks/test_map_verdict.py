@@ -65,6 +65,15 @@ def test_whether_the_code_lost_it_or_the_clusters_missed_it(
     assert words in text and f"{codes:.0%} of held-out books' texts" in text
 
 
+def test_more_clusters_than_labels_may_be_right() -> None:
+    """Half of the texts are in surplus clusters, each of one label: nothing is missed."""
+    finer = score(DEFAULT_METHOD, 0.7, num_clusters=6)
+    text = said([finer], [probe("codes", 0.9), probe("terms", 0.9)])
+    assert "which no method sees: NMI 0.70 ± 0.01 over 5 seeds" in text
+    assert "right cluster" not in text and "clusters miss" not in text
+    assert "90% of held-out books' texts theirs from the codes" in text
+
+
 def test_one_cluster_is_neither_steady_nor_apart() -> None:
     alone = score(DEFAULT_METHOD, 0.0, num_clusters=1, stability=None, silhouette=0.0)
     text = said([alone], [])
