@@ -11,9 +11,10 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from data.book_schemas import TOKEN_IDS
 from data.model_schemas import AFRESH_MODEL_FILE, EVALUATIONS, LANGUAGE_MODEL_FILE, PERPLEXITIES
@@ -22,6 +23,7 @@ from models.adaptive_evaluation import cache_log_probabilities, dynamic_nats
 from models.batching import book_runs
 from models.bundle import Bundle
 from models.evaluation import (
+    LONGEST_CONTEXT,
     Loss,
     Nats,
     loss_after_context,
@@ -30,7 +32,7 @@ from models.evaluation import (
     total,
 )
 from models.evaluation import evaluate as evaluate_lanes
-from models.kneser_ney import KneserNey
+from models.kneser_ney import MAX_ORDER, KneserNey
 from models.language_model import LanguageModel
 from models.mixture import best_weight, mix_nats
 from models.special_tokens import UNKNOWN, TokenIds
@@ -43,11 +45,11 @@ SPLITS = ("validation", "test")
 class EvaluateSettings(Settings):
     """What the static model is held against."""
 
-    ngram_order: int = 5
+    ngram_order: int = Field(5, ge=0, le=MAX_ORDER)
     """Of the Kneser-Ney baseline; 0 leaves it out."""
     ngram_tokens: int = 5_000_000
     """Training tokens that it counts at most, the first ones; they take 200 bytes each."""
-    contexts: tuple[int, ...] = (0, 16, 64, 256)
+    contexts: tuple[Annotated[int, Field(ge=0, le=LONGEST_CONTEXT)], ...] = (0, 16, 64, 256)
     """Numbers of tokens, up to 256, to read before each prediction, to see what state is worth."""
     context_blocks: int = 1000
     """Blocks of 16 tokens that this is tried on."""
