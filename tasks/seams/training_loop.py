@@ -50,9 +50,16 @@ def new_model(run: StepRun, settings: TrainSettings, vocabulary: Vocabulary) -> 
     """A model that has learned nothing yet, on its device.
 
     Raises:
-        UserMistake: vectors are to be left as they are, and there are none.
+        UserMistake: vectors are to be left as they are, and there are none; or there are some, but
+            words are to be read without.
     """
     vectors = run.read(INPUT_VECTORS, ["vector"])["vector"].to_pylist()
+    if vectors and settings.one_hot_inputs:
+        raise UserMistake(
+            "train.one_hot_inputs is set, so that words are read without vectors, but embed.inputs "
+            "asks for some.",
+            "Set embed.inputs to learned, or leave one_hot_inputs out.",
+        )
     width = len(vectors[0]) if vectors else settings.embedding_width
     torch.manual_seed(run.context.seed)
     model = LanguageModel(settings.architecture(len(vocabulary), width))

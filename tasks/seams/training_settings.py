@@ -1,9 +1,10 @@
 """The settings of training, and the architecture and recipe that follow from them."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from data.errors import UserMistake
 from data.settings import Settings
@@ -101,6 +102,14 @@ class TrainSettings(Settings):
     """Steps between two rows of the training log."""
     checkpoint_seconds: float = 30.0
     """Time between two checkpoints, from which a killed run goes on."""
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _ascend(cls, cutoffs: tuple[int, ...]) -> tuple[int, ...]:
+        for before, after in pairwise(cutoffs):
+            if after <= before:
+                raise ValueError(f"{after} comes after {before}: list the cut-offs in rising order")
+        return cutoffs
 
     @property
     def sections_open(self) -> bool:

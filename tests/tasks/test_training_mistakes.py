@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from data.errors import UserMistake
 from data.store import Store
@@ -71,6 +72,22 @@ def test_nothing_to_leave_as_it_is(miniature_shelf: Path, tmp_path: Path) -> Non
     with pytest.raises(UserMistake, match="no vectors to leave as they are") as mistake:
         train_on(miniature_shelf, tmp_path, EmbedSettings(), frozen_inputs=True)
     assert "word2vec" in mistake.value.remedy
+
+
+def test_vectors_that_one_hot_inputs_leave_no_place_for(
+    miniature_shelf: Path, tmp_path: Path
+) -> None:
+    settings = EmbedSettings(inputs="word2vec", width=7, num_epochs=1)
+    with pytest.raises(UserMistake, match=r"one_hot_inputs is set.* embed.inputs") as mistake:
+        train_on(miniature_shelf, tmp_path, settings, one_hot_inputs=True)
+    assert mistake.value.remedy == "Set embed.inputs to learned, or leave one_hot_inputs out."
+
+
+@pytest.mark.parametrize("cutoffs", [(3000, 500), (500, 500), (20, 500, 30)])
+def test_cutoffs_that_do_not_rise_are_refused_beforehand(cutoffs: tuple[int, ...]) -> None:
+    with pytest.raises(ValidationError, match=r"\d+ comes after \d+: list .* in rising order"):
+        TrainSettings(cutoffs=cutoffs)
+    assert TrainSettings(cutoffs=()).cutoffs == ()
 
 
 @pytest.mark.parametrize(
