@@ -85,7 +85,10 @@ def pipeline(settings: PipelineSettings = PipelineSettings()) -> dict[str, Any]:
         to_learn_from = (sentences, vocabulary, token_ids, vectors)
         trained = train(run, settings.train, *to_learn_from, *before)
         is_compared = before and settings.warm_start.compare
-        afresh = [train_afresh(run, settings.train, *to_learn_from)] if is_compared else []
+        # By the clock each would settle a number of steps for itself.
+        clocked = [trained] if settings.train.minutes is not None else []
+        learned = (*to_learn_from, *clocked)
+        afresh = [train_afresh(run, settings.train, *learned)] if is_compared else []
         model = tune(run, settings.tune, token_ids, trained)
         perplexities = evaluate(run, settings.evaluate, token_ids, model, *afresh)
         picked = pick(run, settings.pick, model)

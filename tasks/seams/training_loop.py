@@ -78,12 +78,17 @@ def new_model(run: StepRun, settings: TrainSettings, vocabulary: Vocabulary) -> 
 
 @freed_memory_kept()
 def trained_rows(
-    run: StepRun, settings: TrainSettings, model: LanguageModel, vocabulary: Vocabulary, name: str
+    run: StepRun,
+    settings: TrainSettings,
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    name: str,
+    num_steps: int | None = None,
 ) -> list[dict[str, Any]]:
     """Train the model to its end, or from a checkpoint on; gives the rows of its log.
 
     The model then holds the weights that validated best, and is on the CPU. `name` is what the
-    training is called in MLflow.
+    training is called in MLflow; `num_steps` holds in place of what the settings come to.
 
     Raises:
         UserMistake: the text, the settings or a checkpoint must be mended first.
@@ -96,7 +101,7 @@ def trained_rows(
             raise UserMistake("No text is left to train or to validate on.", "Add text or books.")
         try:
             books = list(validation.values())
-            rows = _trained(run, settings, model, vocabulary, name, stream, books)
+            rows = _trained(run, settings, model, vocabulary, name, stream, books, num_steps)
         except TrainingDiverged as error:
             raise UserMistake(
                 f"Training failed: {error}. What was reached before is in its last checkpoint.",
@@ -121,15 +126,17 @@ def _trained(
     name: str,
     stream: TokenFile,
     validation: list[Any],
+    num_steps: int | None,
 ) -> list[dict[str, Any]]:
     recipe = settings.recipe(len(stream))
-    if settings.minutes is not None:
+    if num_steps is None and settings.minutes is not None:
         seconds = 60.0 * settings.minutes
         num_steps = run.settled(
             "num_steps", lambda: steps_within(seconds, model, stream, validation, recipe)
         )
-        recipe = replace(recipe, num_steps=num_steps)
         say(f"{settings.minutes:g} minutes are {num_steps} steps here")
+    if num_steps is not None:
+        recipe = replace(recipe, num_steps=num_steps)
     found = run.checkpoints.newest()
     snapshot = (found[0], found[1]["training"]) if found else None
     log = _Log(run, settings, model, vocabulary, name, found[1]["rows"] if found else [])

@@ -12,6 +12,7 @@ from data.store import Store
 from flows.running import run_pipeline
 from flows.summary import summary_text
 from tasks.lineage import lineage
+from tasks.seams import training_loop
 
 
 def warm_settings(run: Any, shelf: Path, **warm_start: Any) -> dict[str, Any]:
@@ -31,6 +32,23 @@ def test_it_knows_more_than_one_that_began_afresh(warm_run: dict[str, Any]) -> N
     metrics = warm_run["metrics"]
     assert metrics["test_perplexity"] < 0.7 * metrics["afresh_test_perplexity"]
     assert "trained afresh" in summary_text(warm_run)
+
+
+def test_by_the_clock_too_one_that_began_afresh_takes_as_many_steps(
+    miniature_run: Any, second_shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = iter((6, 9))
+    monkeypatch.setattr(training_loop, "steps_within", lambda *_: next(measured))
+    settings = warm_settings(miniature_run, second_shelf)
+    settings["train"] = {**settings["train"], "minutes": 0.5}
+    run = run_pipeline(settings)
+    store = Store(str(miniature_run.store))
+    steps = [
+        store.read_table(run["tables"][table]["path"].removeprefix(store.path("")))["step"]
+        for table in ("training_log", AFRESH_LOG.name)
+    ]
+    assert [own.to_pylist()[-1] for own in steps] == [6, 6]
+    assert next(measured) == 9
 
 
 def test_old_words_keep_their_ids_and_new_ones_follow(
