@@ -237,7 +237,7 @@ class _ChoicesAtHand:
             matters_NK &= score_NK + self._most_gains_PK[p_N] >= needed_S[set_N1]
         if num_kept is not None:
             # Of no use is what lies below as many exact ones.
-            num_levels = 1 + int(self._levels_PK.max())
+            num_levels = max(space.num_levels for space in self._spaces)
             group_NK = set_N1 * num_levels + self._levels_PK[p_N]
             is_rival_NK = is_exact_NK & self._is_choice_PK[p_N] & (self._places_PK[p_N] != DONE)
             group_M, score_M = group_NK[is_rival_NK], score_NK[is_rival_NK]

@@ -10,6 +10,7 @@ from models.adaptive_softmax import AdaptiveSoftmax
 from models.bag_decoding import decode
 from models.beginnings import State
 from models.branching_step import BranchingStep
+from models.diverse_sentences import diverse_sentences
 from models.exact_search import exact_search
 from models.language_model import Architecture, LanguageModel
 from models.sentence_space import BagSpec, SentenceSpace
@@ -144,3 +145,19 @@ def test_pruned_searches_find_what_plain_ones_find(tied: bool, discount: float) 
         )
         assert found.is_proven and expected.is_proven
         assert sentences(found.sentences) == sentences(expected.sentences)
+
+
+def test_bags_that_allow_no_other_sentence_that_differs_enough_give_fewer() -> None:
+    model = model_of(tied=False)
+    spec = BagSpec.of_words([[300], [400, 700], [500], [600]])
+    picked = diverse_sentences(
+        SentenceSpace(spec, [0.0] * NUM_TYPES, END),
+        BranchingStep(model),
+        model.initial_state(1),
+        END,
+        num_sentences=3,
+        least_difference=2,
+        beam_width=4,
+    )
+    [sentence] = picked.sentences
+    assert sentence.token_ids in ((300, 400, 500, 600), (300, 700, 500, 600))
