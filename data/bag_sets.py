@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from data.errors import UserMistake
+from data.errors import UserMistake, check_text
 
 MOST_BAGS = 1_000
 MOST_NATS = 1e6
@@ -208,6 +208,7 @@ def _bags_of_record(written: Any, place: str) -> list[WordBag]:
     for word in words:
         if not isinstance(word, str):
             raise UserMistake(f"{place}: {reprlib.repr(word)} is not a word.", _BAG_REMEDY)
+        check_text(word, place)
     choices = tuple(word for word in words if word)
     if not choices:
         raise UserMistake(f"{place} is empty.", "Put a word in it or take it out.")
@@ -237,6 +238,7 @@ def _text(record: dict[str, Any], key: str, place: str) -> str:
     value = record.get(key, "")
     if not isinstance(value, str):
         raise UserMistake(f"{place}: {key} is {reprlib.repr(value)}.", f"Write {key} as a text.")
+    check_text(value, f"{place}, {key}")
     return value
 
 

@@ -1,5 +1,7 @@
 """What bookloom says when its user has made a mistake."""
 
+import reprlib
+
 
 class UserMistake(ValueError):
     """Something the user can mend: shown as a message and a remedy, never as a traceback.
@@ -11,6 +13,21 @@ class UserMistake(ValueError):
         super().__init__(f"{message} {remedy}")
         self.message = message
         self.remedy = remedy
+
+
+def check_text(text: str, place: str) -> None:
+    """Refuse what is not Unicode: JSON may hold half of a character, a command line any bytes.
+
+    Raises:
+        UserMistake: the text holds a lone surrogate; `place` says where it stands.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserMistake(
+            f"{place}: {reprlib.repr(text)} holds {text[error.start]!a}, which is no character.",
+            "Write whole characters, in UTF-8.",
+        ) from error
 
 
 def installing(extra: str) -> str:

@@ -57,11 +57,11 @@ def write(
     and `longest_copy`: see `copied`.
 
     Raises:
-        UserMistake: no such model.
+        UserMistake: no such model, or a prompt that is not Unicode.
     """
     uri, content = read_bundle(tracking_uri, model_uri)
     bundle = Bundle.from_bytes(content)
-    prompt = cut_sentences(bundle, settings.prompt)
+    prompt = cut_sentences(bundle, settings.prompt, "prompt")
     token_ids, nats = continuation(bundle, prompt, settings)
     written = [bundle.vocabulary.tokens[token_id] for token_id in token_ids]
     return {

@@ -187,16 +187,18 @@ class WordCutter:
         if not cuts:
             return
         known = {name: cut for name, cut in cuts.items() if cut}
-        number_of |= dict.fromkeys(cuts, DEPENDS)
-        number_of |= {name: len(self._num_words) + i for i, name in enumerate(known)}
+        first_number = len(self._num_words)
         num_words = np.array([len(words) for words, _ in known.values()], dtype=np.int64)
         first_word = len(self._words) + np.cumsum(num_words) - num_words
+        # Before anything is kept: Arrow refuses lone surrogates.
         words = pa.array([word for words, _ in known.values() for word in words], pa.string())
         offsets = [offset for _, offsets in known.values() for offset in offsets]
         self._num_words = np.concatenate([self._num_words, num_words])
         self._first_word = np.concatenate([self._first_word, first_word])
         self._words = pa.concat_arrays([self._words, words])
         self._offsets = np.concatenate([self._offsets, np.array(offsets, dtype=np.int64)])
+        number_of |= dict.fromkeys(cuts, DEPENDS)
+        number_of |= {name: first_number + i for i, name in enumerate(known)}
 
     def _cuts(self, chunks: Iterable[str]) -> dict[str, Cut | None]:
         """How chunks are cut that are not a sentence's last; None where that depends."""

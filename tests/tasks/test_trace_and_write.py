@@ -59,6 +59,15 @@ def test_a_text_is_cut_as_books_are(bundle: Bundle) -> None:
         read_text(bundle, " \n")
 
 
+def test_bytes_that_are_no_text_are_a_mistake_and_cost_no_other_text(bundle: Bundle) -> None:
+    typed = b"The king\xff sees".decode(errors="surrogateescape")  # as a command line gives it
+    with pytest.raises(UserMistake, match=r"--before: 'The king\\udcff sees' holds '\\udcff'"):
+        read_text(bundle, typed, "before")
+    with pytest.raises(UserMistake, match="--text: "):
+        score_text(bundle, typed)
+    assert read_text(bundle, "sees the sea") == ids("sees", "the", "sea", "_end_")
+
+
 def test_a_trace_says_what_score_says(bundle: Bundle) -> None:
     columns = trace_columns(bundle, TEXT)
     scored = score_text(bundle, TEXT)

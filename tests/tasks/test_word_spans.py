@@ -126,3 +126,11 @@ def test_each_distinct_word_goes_to_nltk_once() -> None:
     for _ in range(3):
         tokens_by(cutter, "the king's, isn't It's it?")
     assert len(asked) == 1
+
+
+def test_what_arrow_refuses_leaves_no_trace() -> None:
+    cutter = WordCutter(lambda sentence: nltk_word_spans(NLTK, sentence))
+    with pytest.raises(UnicodeEncodeError):
+        cutter.words("half\ud83d known it's so")
+    assert cutter.words("what is known") == ["what", "is", "known"]
+    assert cutter.words("it's so") == ["it", "'s", "so"]
