@@ -5,16 +5,18 @@ does  finds the best sentences of each set, and why they are
 out   for people what a command prints; tables and pictures where its user says
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 from pydantic import Field
 
 from data.bag_schemas import BAG_REASONS, BAG_REFUSALS, BAG_SENTENCES
 from data.bag_sets import RefusedSet
+from data.errors import UserMistake
 from data.store import TableWriter
 from data.table import Table
 from models.bag_reasons import Slot, most_frequent_choice
@@ -53,9 +55,10 @@ def generate(tracking_uri: str, settings: GenerateSettings) -> dict[str, Any]:
     tables are written, `first_sentences` instead: the best rows of the first sets.
 
     Raises:
-        UserMistake: no such model, a file that cannot be read or written, or no set that can be
-            answered.
+        UserMistake: no such model, a file that cannot be read or written or is named twice, or no
+            set that can be answered.
     """
+    _check_names(settings)
     uri, content = read_bundle(tracking_uri, settings.model)
     bundle = Bundle.from_bytes(content)
     spelling = None
@@ -94,6 +97,22 @@ def generate(tracking_uri: str, settings: GenerateSettings) -> dict[str, Any]:
     return result
 
 
+def _check_names(settings: GenerateSettings) -> None:
+    """Raises UserMistake where two options name one file, one of which would be lost."""
+    named = [("--bags", settings.bags)]
+    if settings.out is not None:
+        named += [("--out", f"{settings.out}{end}") for end in (".parquet", "_refused.parquet")]
+    if settings.why is not None:
+        named.append(("--why", f"{settings.why}.parquet"))
+    option_of: dict[str, str] = {}
+    for option, path in named:
+        other = option_of.setdefault(os.path.realpath(path), option)
+        if other != option:
+            raise UserMistake(
+                f"{other} and {option} both name the file {path}.", "Give each a name of its own."
+            )
+
+
 def reason_rows(answer: Answer, slots: Sequence[Slot]) -> list[dict[str, Any]]:
     """The rows of `bag_reasons` for a set's best sentence."""
     best = answer.picked.sentences[0]
@@ -128,7 +147,7 @@ class _Files:
         self._settings, self._made_from, self._paths = settings, made_from, paths
         self._stack = ExitStack()
         self._writers: dict[str, TableWriter] = {}
-        self._pictures: list[tuple[str, bytes]] = []
+        self._pictures: dict[str, bytes] = {}
 
     def __enter__(self) -> "_Files":
         with ExitStack() as stack:
@@ -143,7 +162,7 @@ class _Files:
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
         if error[0] is None:
-            for out, content in self._pictures:
+            for out, content in self._pictures.items():
                 with beside(out) as (store, name):
                     store.write_bytes(name, content)
                     self._paths[f"picture {len(self._paths)}"] = store.path(name)
@@ -163,9 +182,12 @@ class _Files:
         slots = answer.picker.reasons(answer.spec, best, beam_width=settings.beam_width)
         self.add(BAG_REASONS, reason_rows(answer, slots))
         if len(self._pictures) < settings.most_pictures:
-            picture = draw_reasons_png(_picture(answer, slots))
             safe_id = re.sub(r"[^\w-]+", "-", answer.bag_set.bag_set_id)[:40]
-            self._pictures.append((f"{settings.why}_{safe_id}.png", picture))
+            numbered = (f"{safe_id}-{number}" for number in count(2))
+            names = (f"{settings.why}_{name}.png" for name in chain([safe_id], numbered))
+            # Several ids may be alike once they are safe.
+            own = next(name for name in names if name not in self._pictures)
+            self._pictures[own] = draw_reasons_png(_picture(answer, slots))
 
     def _open(self, stack: ExitStack, table: Table, out: str, ending: str) -> None:
         store, name = stack.enter_context(beside(f"{out}{ending}"))

@@ -182,6 +182,40 @@ def test_why_as_a_table_and_a_picture(picked: Any, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_every_set_has_a_picture_of_its_own(picked: Any, tmp_path: Path) -> None:
+    names = ["1.1", "1-1", "1-1-2", *(f"{'x' * 40}{end}" for end in "ab")]
+    words = [["the", "my"], ["king"], ["."]]
+    lines = [json.dumps({"bags": words, "id": name}) for name in names]
+    files = picked("\n".join(lines), why=str(tmp_path / "why"))["files"]
+    pictures = {path for name, path in files.items() if name.startswith("picture")}
+    long = "x" * 40
+    assert {Path(path).name for path in pictures} == {
+        "why_1-1.png", "why_1-1-2.png", "why_1-1-2-2.png", f"why_{long}.png", f"why_{long}-2.png",
+    }  # fmt: skip
+    assert all(Path(path).exists() for path in pictures)
+
+
+@pytest.mark.parametrize(
+    ("bags", "out", "why"),
+    [
+        ("bags.txt", "found", "found"),
+        ("bags.txt", "found", "found_refused"),
+        ("bags.txt", "found", "deep/../found"),
+        ("found.parquet", "found", None),
+        ("found.parquet", None, "found"),
+    ],
+)
+def test_two_names_of_one_file_are_told_before_all_work(
+    tmp_path: Path, bags: str, out: str | None, why: str | None
+) -> None:
+    named = {
+        name: value and str(tmp_path / value)
+        for name, value in {"bags": bags, "out": out, "why": why}.items()
+    }
+    with pytest.raises(UserMistake, match=r"--\w+ and --\w+ both name the file .*found"):
+        generate("no registry is asked", GenerateSettings.model_validate(named))
+
+
 def test_many_sets_from_parquet_to_parquet(miniature_run: Any, tmp_path: Path) -> None:
     good = [["the", "my"], ["king", "lady"], ["sees"], ["the"], ["sea"], ["."]]
     bags = [good, [["the"], []], good, good, [["zeppelin"]], None]
