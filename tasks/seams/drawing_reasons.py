@@ -44,13 +44,13 @@ def draw_reasons_png(picture: ReasonsPicture) -> bytes:
 
     A bar behind a choice is its probability given the rest of the sentence; under each column
     stands the margin. Of a long sentence the first MOST_SLOTS, of a large bag the MOST_CHOICES most
-    probable and the one that was taken.
+    probable and the one that was taken. A sentence of gap words alone has no column.
 
     Returns:
         A PNG; the same bytes for the same picture.
     """
     slots = [shown_choices(slot) for slot in picture.slots[:MOST_SLOTS]]
-    height = max(len(slot.choices) for slot in slots)
+    height = max((len(slot.choices) for slot in slots), default=1)
     size = (
         max(6.0, _SLOT_INCHES * len(slots) + 0.6),
         _ROW_INCHES * height + _FRAME_INCHES,
@@ -60,7 +60,7 @@ def draw_reasons_png(picture: ReasonsPicture) -> bytes:
     figure = Figure(figsize=size, dpi=_DPI, facecolor="white", layout=layout)
     axes = figure.add_subplot()
     axes.set_axis_off()
-    axes.set_xlim(-0.55, len(slots) - 0.45)
+    axes.set_xlim(-0.55, max(1, len(slots)) - 0.45)
     axes.set_ylim(height + 0.9, -1.1)
     for column, slot in enumerate(slots):
         _draw_slot(axes, column, slot, height)
@@ -68,7 +68,8 @@ def draw_reasons_png(picture: ReasonsPicture) -> bytes:
         between, rows = (column + 0.45, column + 0.55), (slot.chosen, following.chosen)
         axes.plot(between, rows, color=_PATH, linewidth=3.0, solid_capstyle="butt", zorder=3)
     more = "" if len(picture.slots) <= MOST_SLOTS else f" (the first {MOST_SLOTS} of its choices)"
-    axes.set_title(_cut(picture.sentence, 110) + more, color=_INK, fontsize=12, loc="left")
+    title = _cut(picture.sentence, 110) + more
+    axes.set_title(title, color=_INK, fontsize=12, loc="left", parse_math=False)
     figure.text(
         0.01,
         0.01,
@@ -77,6 +78,7 @@ def draw_reasons_png(picture: ReasonsPicture) -> bytes:
         color=_FAINT,
         fontsize=8,
         va="bottom",
+        parse_math=False,
     )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -105,6 +107,7 @@ def _draw_slot(axes: Axes, column: int, slot: SlotPicture, height: int) -> None:
             fontsize=9,
             va="center",
             zorder=4,
+            parse_math=False,
         )
         axes.text(
             column + 0.42, row, f"{probability:.0%}", color=_FAINT, fontsize=7, ha="right",

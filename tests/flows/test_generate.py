@@ -182,6 +182,15 @@ def test_why_as_a_table_and_a_picture(picked: Any, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_sentence_of_gap_words_alone_has_a_picture(picked: Any, tmp_path: Path) -> None:
+    choice = {"gaps": 1, "early_end": 0.0, "frequency_discount": 0.0, "num_sentences": 1}
+    result = picked("joy | joy", **choice, why=str(tmp_path / "why"))
+    [sentence] = result["bag_sets"][0]["sentences"]
+    assert "joy" not in sentence["tokens"]
+    assert pq.read_table(result["files"]["bag_reasons"]).num_rows == 0
+    assert Path(result["files"]["picture 1"]).exists()
+
+
 def test_every_set_has_a_picture_of_its_own(picked: Any, tmp_path: Path) -> None:
     names = ["1.1", "1-1", "1-1-2", *(f"{'x' * 40}{end}" for end in "ab")]
     words = [["the", "my"], ["king"], ["."]]

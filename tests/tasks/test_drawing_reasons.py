@@ -57,8 +57,20 @@ def test_the_same_picture_gives_the_same_bytes() -> None:
     assert draw_reasons_png(one) == draw_reasons_png(one)
 
 
-@pytest.mark.parametrize("word", ["$x_1$", "<b>", "été", "x" * 500, "\\frac", "%", "👑"])
+@pytest.mark.parametrize("word", ["$x_1$", "$\\fie$", "<b>", "été", "x" * 500, "\\frac", "%", "👑"])
 def test_any_word_can_be_drawn(word: str) -> None:
     slots = [SlotPicture([(word, 0.6), ("king", 0.4)], 0, 1.0)] * 20
     png = draw_reasons_png(ReasonsPicture(word, slots, word))
     assert pixels(png).shape[1] < 4000
+
+
+def test_dollars_are_drawn_as_they_stand() -> None:
+    """Of mathematics, the two would be drawn alike."""
+    one, other = (
+        draw_reasons_png(picture(SlotPicture([(w, 1.0)], 0, None))) for w in ("$a$", "$ a $")
+    )
+    assert one != other
+
+
+def test_a_sentence_of_gap_words_alone_can_be_drawn() -> None:
+    assert pixels(draw_reasons_png(picture())).shape[0] > 100
