@@ -24,12 +24,11 @@ from tasks.encode import EncodeSettings, encode
 from tasks.evaluate import EvaluateSettings, evaluate
 from tasks.judge import JudgeSettings, judge
 from tasks.measure import MeasureSettings, measure
-from tasks.pick import pick
+from tasks.pick import RunPickSettings, pick
 from tasks.promote import PromoteSettings, promote
 from tasks.publish import publish
 from tasks.read import ReadSettings, read
 from tasks.recover import RecoverSettings, recover
-from tasks.seams.bag_answers import PickSettings
 from tasks.seams.step_cache import unlinked
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
@@ -53,7 +52,7 @@ class PipelineSettings(RunSettings):
     train: TrainSettings = TrainSettings()
     tune: TuneSettings = TuneSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
-    pick: PickSettings = PickSettings(unknown="drop")
+    pick: RunPickSettings = RunPickSettings()
     recover: RecoverSettings = RecoverSettings()
     weigh: WeighSettings = WeighSettings()
     average: AverageSettings = AverageSettings()

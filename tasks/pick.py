@@ -6,7 +6,7 @@ out   for each bag set its best sentences, ranked; the sets that could not be an
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from data.bag_schemas import BAG_REFUSALS, BAG_SENTENCES
 from data.bag_sets import RefusedSet
@@ -18,7 +18,15 @@ from tasks.seams.report import say
 from tasks.seams.step_cache import StepRun, step
 
 
-def bags_outside(settings: PickSettings, _: Any) -> Mapping[str, str]:
+class RunPickSettings(PickSettings):
+    """How a run picks: by the language model that it has just trained, and no other."""
+
+    unknown: Literal["error", "drop", "share"] = "drop"
+    """A word that the model does not know is left out of its bag (drop), is scored as one of the
+    words that `_unknown_` stands for (share), or is an error, which costs the set."""
+
+
+def bags_outside(settings: RunPickSettings, _: Any) -> Mapping[str, str]:
     """What the file of bag sets holds now: it counts in the step's key."""
     return {"bags": bags_digest(settings.bags)}
 
@@ -30,7 +38,7 @@ def bags_outside(settings: PickSettings, _: Any) -> Mapping[str, str]:
     seeded=True,  # sums depend on the number of threads
     outside=bags_outside,
 )
-def pick(run: StepRun, settings: PickSettings) -> None:
+def pick(run: StepRun, settings: RunPickSettings) -> None:
     """Write the best sentences of every bag set of the file."""
     bundle = Bundle.from_bytes(run.read_file(LANGUAGE_MODEL_FILE))
     rows, refusals = [], []

@@ -15,6 +15,7 @@ from data.digest import TableDigest
 from data.errors import UserMistake
 from data.schemas import TABLES
 from data.store import Store
+from flows.pipeline import PipelineSettings
 from flows.running import run_pipeline
 from flows.summary import summary_text
 from models.bundle import Bundle
@@ -297,8 +298,16 @@ def test_no_book_left_is_a_mistake_with_its_reason(miniature_run: Any, tmp_path:
         ({"sed": 1}, r"settings\.sed is no setting.*seed"),
         ({"train": {"hiden_width": 8}}, r"train\.hiden_width is no setting.*hidden_width"),
         ({"pick": {"frequency_discount": -1}}, r"pick\.frequency_discount is -1"),
+        ({"pick": {"unknown": "spell", "spelling_model": "models:/letters/1"}},
+         r"pick\.unknown is 'spell': Input should be 'error', 'drop' or 'share'"),
     ],
-)
+)  # fmt: skip
 def test_unknown_and_impossible_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserMistake, match=message):
         run_pipeline(settings)
+
+
+def test_what_else_is_said_of_picking_leaves_unknown_words_dropped() -> None:
+    told = PipelineSettings.model_validate({"pick": {"num_sentences": 5}})
+    assert (told.pick.num_sentences, told.pick.unknown) == (5, "drop")
+    assert told.model_copy(update={"pick": PipelineSettings().pick}) == PipelineSettings()
