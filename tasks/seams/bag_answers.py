@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from data.bag_sets import BagSet, RefusedSet
+from data.bag_sets import MOST_BAGS, MOST_NATS, BagSet, RefusedSet
 from data.errors import UserMistake
 from data.settings import Settings
 from models.bag_decoding import Picked
@@ -72,9 +72,9 @@ class PickSettings(Settings):
     """For `spell`: the model of characters, such as models:/bookloom/3."""
     any_order: bool = False
     """The bags may follow each other in any order, in every set."""
-    gaps: int = Field(0, ge=0)
+    gaps: int = Field(0, ge=0, lt=MOST_BAGS)
     """Function words that the model may add between the choices, at most, in every set."""
-    early_end: float | None = Field(None, ge=0.0)
+    early_end: float | None = Field(None, ge=0.0, le=MOST_NATS)
     """A sentence may end before its last bags, at so many nats for each, in every set."""
     before: str = ""
     """The text that sentences go on from, where a set has none of its own."""

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ import pytest
 
 from data.bag_sets import RefusedSet, parse_bag_sets, read_bag_sets
 from data.errors import UserMistake
+from data.settings import Settings
 from data.stop_words import ENGLISH_STOP_WORDS, stop_words_of
+from flows.command_tools import validated
 from models.bundle import Bundle
 from models.language_model import Architecture, LanguageModel
 from models.sentence_space import Bag, BagSpec
 from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Vocabulary
+from tasks.generate import GenerateSettings
 from tasks.seams.bag_specs import BagEncoder
+from tasks.write import WriteSettings
 
 PROJECT = Path(__file__).parents[2]
 TEST_DATA = Path(os.environ.get("BOOKLOOM_TEST_DATA", PROJECT.parent / "shared" / "data"))
@@ -158,3 +163,21 @@ def test_naughty_strings_give_an_answer_or_a_mistake() -> None:
     assert len(messages) > 500, "hardly a naughty string is made of my, lord and zounds"
     assert all(message.startswith("bags.txt") for message in messages)
     assert all(message.isprintable() for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (GenerateSettings, "frequency_discount", math.inf),
+        (GenerateSettings, "early_end", math.inf),
+        (GenerateSettings, "early_end", 1e7),
+        (GenerateSettings, "gaps", 1_000),
+        (WriteSettings, "temperature", math.inf),
+        (WriteSettings, "temperature", math.nan),
+    ],
+)
+def test_settings_without_bounds_are_mistakes(
+    kind: type[Settings], name: str, value: float
+) -> None:
+    with pytest.raises(UserMistake, match=rf"{name} is {re.escape(str(value))}: Input should be "):
+        validated(kind, {name: value})
