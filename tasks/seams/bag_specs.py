@@ -26,6 +26,8 @@ UnknownWords = Literal["error", "drop", "share", "spell"]
 UNKNOWN_WORDS: tuple[UnknownWords, ...] = get_args(UnknownWords)
 FEWEST_STOP_WORDS = 20  # fewer of them in a vocabulary: no list is known of its language
 NUM_FREQUENT = 50
+MOST_HINTS = 20
+"""As many unknown words are held against the whole vocabulary, which takes up to a second each."""
 
 
 class BagEncoder:
@@ -51,6 +53,7 @@ class BagEncoder:
         self._model_name, self._unknown = model_name, unknown
         self._spell = spell
         self._unseen: dict[str, int] = {}
+        self._hints: dict[str, str] = {}
 
     def spec(self, bag_set: BagSet) -> BagSpec:
         """The set in token ids.
@@ -58,7 +61,7 @@ class BagEncoder:
         Raises:
             UserMistake: for a word that the model doesn't know, where that is one, a special token,
                 a bag of which nothing is left, or gaps in a model of characters; it names the line,
-                the bag and the nearest known words.
+                the bag and, for the first unknown words, the nearest known ones.
         """
         place = bag_set.place
         if bag_set.num_gaps and self._vocabulary.unit == "character":
@@ -145,11 +148,19 @@ class BagEncoder:
             return None
         if self._unknown != "error" and vocabulary.unit == "word":
             return self._unseen.setdefault(token, len(vocabulary) + len(self._unseen))
-        nearest = nearest_words(token, vocabulary.id_of.keys() - set(SPECIAL_TOKENS))
-        hint = f"; nearest: {', '.join(map(repr, nearest))}" if nearest else ""
         raise UserMistake(
             f"{place}: {reprlib.repr(token)} is not in the vocabulary of model "
-            f"{self._model_name}{hint}.",
+            f"{self._model_name}{self._hint(token)}.",
             f"Put a {vocabulary.unit} that the model knows in its place, take it out, or pass "
             "--unknown drop, share or spell.",
         )
+
+    def _hint(self, token: str) -> str:
+        """The nearest words that the model knows, as the end of a message."""
+        if token not in self._hints:
+            if len(self._hints) == MOST_HINTS:
+                return ""
+            nearest = nearest_words(token, self._vocabulary.id_of.keys() - set(SPECIAL_TOKENS))
+            told = f"; nearest: {', '.join(map(repr, nearest))}" if nearest else ""
+            self._hints[token] = told
+        return self._hints[token]

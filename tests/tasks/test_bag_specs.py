@@ -21,7 +21,8 @@ from models.sentence_space import Bag, BagSpec
 from models.special_tokens import SPECIAL_TOKENS
 from models.vocabulary import Vocabulary
 from tasks.generate import GenerateSettings
-from tasks.seams.bag_specs import BagEncoder
+from tasks.seams import bag_specs
+from tasks.seams.bag_specs import MOST_HINTS, BagEncoder
 from tasks.write import WriteSettings
 
 PROJECT = Path(__file__).parents[2]
@@ -83,6 +84,28 @@ def test_an_unknown_word_is_named_with_its_place_and_its_nearest() -> None:
         "bags.txt, line 3, bag 2: 'zound' is not in the vocabulary of model bookloom@champion; "
         "nearest: 'zounds', 'wounds', 'sounds'."
     )
+
+
+def test_only_the_first_unknown_words_are_held_against_the_vocabulary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def nearest(word: str, _: object) -> list[str]:
+        asked.append(word)
+        return ["zounds"]
+
+    monkeypatch.setattr(bag_specs, "nearest_words", nearest)
+    one = encoder()
+    words = [f"fie{number}" for number in range(MOST_HINTS + 5)]
+    messages = []
+    for bag_set in parse_bag_sets("\n".join([*words, *words]), "bags.txt"):
+        with pytest.raises(UserMistake) as caught:
+            one.spec(bag_set)
+        messages.append(caught.value.message)
+    assert asked == words[:MOST_HINTS]
+    told = [message.endswith("champion; nearest: 'zounds'.") for message in messages]
+    assert told == ([True] * MOST_HINTS + [False] * 5) * 2
 
 
 def test_an_unknown_word_is_dropped_with_its_choice() -> None:
