@@ -19,7 +19,7 @@ import json
 import re
 import reprlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from data.errors import UserMistake, check_text
@@ -35,10 +35,14 @@ _BAG_REMEDY = (
 
 @dataclass(frozen=True)
 class WordBag:
-    """Words or phrases of which a sentence takes one; or none, if the bag is optional."""
+    """Words or phrases of which a sentence takes one; or none, if the bag is optional.
+
+    number: which of the bags as written it is, counted from 1; `times` makes several of one.
+    """
 
     choices: tuple[str, ...]
     optional: bool = False
+    number: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def bag_set_of_record(record: Any, number: int, place: str) -> BagSet:
     word_bags = [
         bag
         for number, written in enumerate(bags, start=1)
-        for bag in _bags_of_record(written, f"{place}, bag {number}")
+        for bag in _bags_of_record(written, number, f"{place}, bag {number}")
     ]
     if len(word_bags) > MOST_BAGS:
         raise UserMistake(
@@ -193,7 +197,7 @@ def _parse_line(line: str, number: int, source: str) -> BagSet:
     return bag_set_of_record({"bags": bags}, number, place)
 
 
-def _bags_of_record(written: Any, place: str) -> list[WordBag]:
+def _bags_of_record(written: Any, number: int, place: str) -> list[WordBag]:
     """A bag as often as it is to be used."""
     times, optional, words = 1, False, written
     if isinstance(written, dict):
@@ -212,7 +216,7 @@ def _bags_of_record(written: Any, place: str) -> list[WordBag]:
     choices = tuple(word for word in words if word)
     if not choices:
         raise UserMistake(f"{place} is empty.", "Put a word in it or take it out.")
-    return [WordBag(choices, optional or "" in words)] * times
+    return [WordBag(choices, optional or "" in words, number)] * times
 
 
 def _flag(record: dict[str, Any], key: str, place: str) -> bool:

@@ -61,7 +61,7 @@ class BagEncoder:
         Raises:
             UserMistake: for a word that the model doesn't know, where that is one, a special token,
                 a bag of which nothing is left, or gaps in a model of characters; it names the line,
-                the bag and, for the first unknown words, the nearest known ones.
+                the bag as written and, for the first unknown words, the nearest known ones.
         """
         place = bag_set.place
         if bag_set.num_gaps and self._vocabulary.unit == "character":
@@ -71,10 +71,7 @@ class BagEncoder:
                 "Take the gaps out, or use a model of words.",
             )
         return BagSpec(
-            tuple(
-                self._bag(bag, f"{place}, bag {number}")
-                for number, bag in enumerate(bag_set.bags, start=1)
-            ),
+            tuple(self._bag(bag, f"{place}, bag {bag.number}") for bag in bag_set.bags),
             any_order=bag_set.any_order,
             gap_words=self.function_words if bag_set.num_gaps else (),
             num_gaps=bag_set.num_gaps,
@@ -148,11 +145,13 @@ class BagEncoder:
             return None
         if self._unknown != "error" and vocabulary.unit == "word":
             return self._unseen.setdefault(token, len(vocabulary) + len(self._unseen))
+        # A character can neither share what unknown words have nor be spelled.
+        ways = "drop, share or spell" if vocabulary.unit == "word" else "drop"
         raise UserMistake(
             f"{place}: {reprlib.repr(token)} is not in the vocabulary of model "
             f"{self._model_name}{self._hint(token)}.",
             f"Put a {vocabulary.unit} that the model knows in its place, take it out, or pass "
-            "--unknown drop, share or spell.",
+            f"--unknown {ways}.",
         )
 
     def _hint(self, token: str) -> str:

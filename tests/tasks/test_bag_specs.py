@@ -86,6 +86,14 @@ def test_an_unknown_word_is_named_with_its_place_and_its_nearest() -> None:
     )
 
 
+def test_the_bag_that_is_named_is_the_one_that_was_written() -> None:
+    line = {"bags": [{"words": ["my"], "times": 3}, ["fie"]]}
+    with pytest.raises(UserMistake, match="line 1, bag 2: 'fie' is not"):
+        spec(json.dumps(line))
+    with pytest.raises(UserMistake, match=r"line 1, bag 2: the model .* knows none"):
+        spec(json.dumps(line), unknown="drop")
+
+
 def test_only_the_first_unknown_words_are_held_against_the_vocabulary(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -144,7 +152,9 @@ def test_bags_of_characters_spell_words() -> None:
     assert choices('{"bags": [["A", "ab"], [" "]]}', **letters) == [((5,), (5, 6)), ((4,),)]
     with pytest.raises(UserMistake, match=r"'c' is not in the vocabulary") as caught:
         choices("a | ac", **letters)
-    assert "Put a character that the model knows" in caught.value.remedy
+    assert caught.value.remedy == (
+        "Put a character that the model knows in its place, take it out, or pass --unknown drop."
+    )
     with pytest.raises(UserMistake, match="gaps is 1"):
         choices('{"bags": [["a"]], "gaps": 1}', **letters)
 
