@@ -63,7 +63,7 @@ class ClusterSettings(Settings):
 @step(
     reads=(BOOKS, SECTIONS, TEXT_FEATURES, TEXT_TERMS),
     may_read=(TEXT_VECTORS,),
-    asks_settings_of=(TEXT_FEATURES, TEXT_VECTORS),
+    asks_settings_of=((TEXT_FEATURES, None), (TEXT_VECTORS, None)),
     writes=(TEXT_CODES, TERM_ERRORS, CLUSTER_COUNTS, CLUSTER_NOTES, CLUSTER_TERMS),
     libraries=("torch", "scikit-learn", "scipy", "numpy"),
     seeded=True,

@@ -59,7 +59,7 @@ class JudgeSettings(Settings):
 @step(
     reads=(TEXT_FEATURES, TEXT_TERMS, TEXT_CODES),
     may_read=(TEXT_VECTORS,),
-    asks_settings_of=(TEXT_CODES,),
+    asks_settings_of=((TEXT_CODES, "recipe"),),
     writes=(CLUSTER_TEXTS, CLUSTER_LABELS, CLUSTER_SCORES, CLUSTER_PROBES, CLUSTER_CONFOUNDS),
     libraries=("torch", "scikit-learn", "scipy", "numpy"),
     seeded=True,

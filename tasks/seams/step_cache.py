@@ -105,7 +105,7 @@ def step(
     libraries: tuple[str, ...] = (),
     seeded: bool = False,
     outside: Callable[[S, RunContext], Mapping[str, str]] | None = None,
-    asks_settings_of: tuple[Table, ...] = (),
+    asks_settings_of: tuple[tuple[Table, str | None], ...] = (),
     in_parts: bool = False,
 ) -> Callable[[Callable[[StepRun, S], None]], "Task[..., StepOutcome]"]:
     """Make a cached Prefect task of a function that reads and writes tables.
@@ -118,7 +118,8 @@ def step(
         libraries: distributions whose versions count in its key.
         seeded: whether its result depends on the seed and the number of threads.
         outside: digests, by name, of what it reads from outside the store; they count too.
-        asks_settings_of: of its inputs, those whose makers' settings it asks for; these count, too.
+        asks_settings_of: inputs with the setting of their makers that it asks for, or None where it
+            asks for all; these count, too.
         in_parts: whether it works in shards; then the cut of its inputs into parts counts in its
             key, though it changes no digest.
     """
@@ -159,7 +160,7 @@ def step(
                 **{f"parts of {k}": t.layout for k, t in inputs.items() if in_parts and t.layout},
                 **{f"input {f.rsplit('/', 1)[-1]}": d for f, d in input_files.items()},
                 **_settings_parts(settings),
-                **_asked_settings(store, [inputs.get(t.name) for t in asks_settings_of]),
+                **_asked_settings(store, inputs, asks_settings_of),
                 **(outside_parts(outside(settings, context)) if outside else {}),
                 **{f"code {k}": v for k, v in code.items()},
                 **{f"library {lib}": importlib.metadata.version(lib) for lib in libraries},
@@ -252,15 +253,21 @@ def _settings_parts(settings: Settings) -> dict[str, str]:
     return {f"setting {k}": json.dumps(v, sort_keys=True) for k, v in values.items()}
 
 
-def _asked_settings(store: Store, tables: Sequence[TableReference | None]) -> dict[str, str]:
-    """The settings that these tables were made by."""
+def _asked_settings(
+    store: Store,
+    inputs: Mapping[str, TableReference],
+    asked: Sequence[tuple[Table, str | None]],
+) -> dict[str, str]:
+    """The settings that inputs were made by, as far as they are asked for."""
 
     def told_by_tables() -> dict[str, str]:
-        lineages = (store.lineage(table.name) for table in tables if table)
-        return {
-            f"settings of {made['table']}": json.dumps(made["settings"], sort_keys=True)
-            for made in lineages
-        }
+        told = {}
+        for table, setting in asked:
+            if table.name in inputs:
+                settings = store.lineage(inputs[table.name].name)["settings"]
+                value = settings[setting] if setting else settings
+                told[f"settings of {table.name}"] = json.dumps(value, sort_keys=True)
+        return told
 
     return _undamaged(told_by_tables, store, folder="")
 

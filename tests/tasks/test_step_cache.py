@@ -28,6 +28,7 @@ class DoubleSettings(Settings):
 
     factor: int = 2
     fails: bool = False
+    unasked: int = 0
 
 
 def doubled(value: float) -> float:
@@ -151,7 +152,7 @@ def test_code_that_changes_meanwhile_makes_no_result(
     assert not list(tmp_path.rglob("manifest.json"))
 
 
-@step(reads=(METRICS,), asks_settings_of=(METRICS,), writes=(REFUSALS,))
+@step(reads=(METRICS,), asks_settings_of=((METRICS, "factor"),), writes=(REFUSALS,))
 def asking(run: StepRun, settings: DoubleSettings) -> None:
     told = [str(run.settings_of(METRICS)["factor"])]
     text = dict.fromkeys(("source", "step", "reason", "remedy"), told)
@@ -167,6 +168,10 @@ def test_settings_that_are_asked_for_count(tmp_path: Path) -> None:
         rows = Store(str(tmp_path)).read_table(asked.tables["refusals"].name).to_pylist()
         assert [row["reason"] for row in rows] == [str(factor)]
     assert asked.reasons == ["settings of metrics changed"]
+    assert first.fn(run, DoubleSettings(factor=3, fails=False)).reused
+    made = first.fn(run, DoubleSettings(factor=3, unasked=1))
+    assert not made.reused
+    assert asking.fn(run, DoubleSettings(), made).reused
 
 
 def test_a_step_that_breaks_leaves_no_result(tmp_path: Path) -> None:
