@@ -35,7 +35,7 @@ def freed_memory_kept() -> Iterator[None]:
 
     A step frees and takes again gradients of tens of megabytes, whose pages the system has to clear
     each time: with 33,000 types, a sixth of the time. Searches, whose blocks grow, would come to
-    hold half a gigabyte more so, and gain nothing. Without glibc nothing happens.
+    hold 300 MB more so, and gain nothing. Without glibc nothing happens.
     """
     _keep_below(KEPT_BYTES)
     try:

@@ -206,7 +206,7 @@ def step(
                 return run
 
             run = _undamaged(attempt, store, folder)
-            give_back_memory()  # of what it took: after training, half a gigabyte
+            give_back_memory()  # of what it took: after training, 180 MB
             must_be_code_of_start(code)
             unwritten = {table.name for table in writes} - set(run.tables)
             assert not unwritten, f"step {name} did not write {unwritten}"

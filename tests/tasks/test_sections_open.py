@@ -19,25 +19,18 @@ from tasks.encode import EncodeSettings, encode
 from tasks.evaluate import EvaluateSettings, evaluate
 from tasks.promote import _read_by_both, _Text
 from tasks.read import ReadSettings, read
-from tasks.seams.run_context import RunContext
 from tasks.seams.training_settings import TrainSettings
 from tasks.tokenise import TokeniseSettings, tokenise
 from tasks.train import train
 from tasks.tune import TuneSettings, tune
+from tests.tasks.test_reading_steps import context
 
 
 @pytest.mark.parametrize("at_section", ["carry", "reset"])
 def test_validation_books_cost_what_they_cost_in_training(
     at_section: Literal["carry", "reset"], miniature_shelf: Path, tmp_path: Path
 ) -> None:
-    run = RunContext(
-        store=str(tmp_path),
-        seed=1,
-        num_threads=1,
-        tracking_uri=None,
-        mlflow_run_id=None,
-        provenance={},
-    )
+    run = context(tmp_path)
     books = read.fn(run, ReadSettings(books=[str(miniature_shelf)]))
     sentences = tokenise.fn(run, TokeniseSettings(), books)
     vocabulary = count.fn(run, CountSettings(), books, sentences)
